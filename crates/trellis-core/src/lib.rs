@@ -1,0 +1,13 @@
+//! The vocabulary of Trellis: names, ids, WIT names, limits and error classes.
+//!
+//! Pure data. This crate does no I/O, knows no runtime and no wire format.
+
+mod error_class;
+mod ids;
+mod limits;
+mod wit_name;
+
+pub use error_class::ErrorClass;
+pub use ids::{ApplicationName, ComponentId, IdError, LinkName};
+pub use limits::{Limits, Reuse};
+pub use wit_name::{WitInterface, WitNameError};
