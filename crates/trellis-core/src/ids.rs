@@ -12,7 +12,7 @@ pub enum IdError {
         /// What the text was to be.
         kind: &'static str,
     },
-    /// The text is longer than [`ID_LENGTH_MAX`].
+    /// The text is longer than 255 characters.
     #[error("a {kind} has at most {ID_LENGTH_MAX} characters, this one has {length}")]
     TooLong {
         /// What the text was to be.
@@ -32,7 +32,7 @@ pub enum IdError {
 
 /// Ids travel as one token of a NATS subject, whose whole length servers bound at 4 KiB; 255 leaves
 /// room for all the other tokens.
-pub const ID_LENGTH_MAX: usize = 255;
+const ID_LENGTH_MAX: usize = 255;
 
 fn check(kind: &'static str, text: &str) -> Result<(), IdError> {
     if text.is_empty() {

@@ -1,0 +1,67 @@
+//! How a call into a component fails.
+
+use std::fmt;
+
+use trellis_core::ErrorClass;
+
+/// A call that did not end well: its class, and what to tell an operator.
+#[derive(Debug)]
+pub struct CallError {
+    /// The class, which decides what the caller sees.
+    pub class: ErrorClass,
+    message: Box<str>,
+    source: Option<wasmtime::Error>,
+}
+
+impl CallError {
+    pub(crate) fn new(class: ErrorClass, message: impl Into<Box<str>>) -> Self {
+        Self { class, message: message.into(), source: None }
+    }
+
+    /// Sorts an error of wasmtime into a class. An error of ours that travelled through the guest
+    /// (a limit, a failed link call) keeps its own class.
+    pub(crate) fn from_guest(error: wasmtime::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(error) => Self {
+                class: ErrorClass::Trap,
+                message: describe_trap(&error).into(),
+                source: Some(error),
+            },
+        }
+    }
+
+    /// Adds `note` to the message, for a cause that only the host saw.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.message = format!("{}; {note}", self.message).into();
+        self
+    }
+
+    /// Returns what happened in one line, without its causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// Names the trap, or the innermost cause where the guest failed without one.
+fn describe_trap(error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
+        return format!("the component trapped: {trap}");
+    }
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return format!("the component exited with status {} instead of answering", exit.0);
+    }
+    format!("the component failed: {}", error.root_cause())
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.message)
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|error| error.as_ref() as _)
+    }
+}

@@ -1,0 +1,63 @@
+//! A guest future with its meter and its deadline.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use trellis_core::ErrorClass;
+
+use crate::call_error::CallError;
+use crate::cpu_meter::CpuMeter;
+
+pin_project_lite::pin_project! {
+    /// Polls a guest under a meter and ends it at a deadline. Dropping it drops the guest's store,
+    /// which is the one sure way to stop a guest.
+    ///
+    /// The timer is outside the guest and made only when the guest waits for the first time, so that
+    /// a call which never waits pays nothing for it.
+    pub(crate) struct Guarded<F> {
+        #[pin]
+        future: F,
+        meter: Arc<CpuMeter>,
+        started: Instant,
+        patience: Duration,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<F> Guarded<F> {
+    pub(crate) fn new(future: F, meter: Arc<CpuMeter>, patience: Duration) -> Self {
+        Self { future, meter, started: Instant::now(), patience, timer: None }
+    }
+}
+
+impl<F, T> Future for Guarded<F>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    type Output = Result<T, CallError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.meter.enter();
+        let poll = this.future.poll(context);
+        this.meter.leave();
+        if poll.is_ready() {
+            return poll;
+        }
+        let timer = this.timer.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until((*this.started + *this.patience).into()))
+        });
+        timer.as_mut().poll(context).map(|()| Err(deadline_error(*this.patience)))
+    }
+}
+
+/// Says that a call passed its deadline.
+pub(crate) fn deadline_error(patience: Duration) -> CallError {
+    CallError::new(
+        ErrorClass::Deadline,
+        format!("the component did not finish within {patience:?} (limits.deadline)"),
+    )
+}

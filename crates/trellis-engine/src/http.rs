@@ -1,0 +1,56 @@
+//! HTTP requests into a component.
+
+pub(crate) mod concurrent;
+mod response_body;
+mod sequential;
+
+use ::http::{HeaderName, Request, Response};
+use wasmtime_wasi_http::WasiBody;
+
+pub use response_body::ResponseBody;
+
+use crate::call_error::CallError;
+use crate::component::{ComponentHandle, Permit};
+use crate::instance_pool::HttpExport;
+
+/// The header that carries the request's id. Whoever accepts the request sets it.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl ComponentHandle {
+    /// Serves `request` with an instance of the component.
+    ///
+    /// The request must have an authority, in its URI or as a `host` header. The guest runs on the
+    /// caller's task as far as it can.
+    ///
+    /// # Errors
+    /// By class: unavailable when the component is not running or does not answer HTTP, overloaded
+    /// when its queue is full, deadline and trap when it went over a limit or failed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future or the response body ends the guest's work for this request.
+    pub async fn handle_http(
+        &self,
+        request: Request<WasiBody>,
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let generation = self.require()?;
+        let patience = generation.pool.limits().deadline;
+        let permit = Permit::enter(generation, patience).await?;
+        match permit.generation.pool.http() {
+            Some(HttpExport::P2(_)) => sequential::serve(permit, request).await,
+            Some(HttpExport::P3(_)) => concurrent::serve(permit, request).await,
+            None => Err(CallError::new(
+                trellis_core::ErrorClass::Unavailable,
+                format!(
+                    "component {} exports no wasi:http handler; its exports are {}",
+                    self.id(),
+                    permit.generation.compiled().exports().join(", ")
+                ),
+            )),
+        }
+    }
+}
+
+/// Returns the id of a request.
+fn request_id<B>(request: &Request<B>) -> Option<::http::HeaderValue> {
+    request.headers().get(&REQUEST_ID).cloned()
+}

@@ -1,0 +1,186 @@
+//! The body of a component's answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::call_error::CallError;
+use crate::component::Permit;
+
+/// The guest's remaining work on a request, as far as the body carries it along.
+pub(crate) type GuestTask = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
+
+/// The body of a component's answer: whole when the guest finished before it was needed, else a
+/// stream that carries the guest along.
+pub struct ResponseBody(Inner);
+
+enum Inner {
+    Whole(Option<Bytes>),
+    Stream(Box<Stream>),
+}
+
+struct Stream {
+    body: WasiBody,
+    ended: bool,
+    task: Option<GuestTask>,
+    _permit: Option<Permit>,
+}
+
+impl ResponseBody {
+    /// Takes a body whose guest has finished. Where it is a single piece the length becomes known.
+    pub(crate) fn finished(body: WasiBody) -> Self {
+        Self::read_ahead(body, None, None)
+    }
+
+    /// Takes a body whose guest is still at work.
+    pub(crate) fn streaming(body: WasiBody, task: Option<GuestTask>, permit: Option<Permit>) -> Self {
+        Self(Inner::Stream(Box::new(Stream { body, ended: false, task, _permit: permit })))
+    }
+
+    fn read_ahead(mut body: WasiBody, task: Option<GuestTask>, permit: Option<Permit>) -> Self {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let first = match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(None) => return Self(Inner::Whole(None)),
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => {
+                return Self::streaming(boxed(Replay::error(error)), task, permit);
+            }
+            Poll::Pending => return Self::streaming(body, task, permit),
+        };
+        match (first.into_data(), Pin::new(&mut body).poll_frame(&mut context)) {
+            (Ok(data), Poll::Ready(None)) => Self(Inner::Whole(Some(data))),
+            (first, second) => {
+                let first = match first {
+                    Ok(data) => Frame::data(data),
+                    Err(frame) => frame,
+                };
+                let second = match second {
+                    Poll::Ready(second) => Some(second),
+                    Poll::Pending => None,
+                };
+                Self::streaming(boxed(Replay::frames(first, second, body)), task, permit)
+            }
+        }
+    }
+}
+
+fn boxed(replay: Replay) -> WasiBody {
+    WasiBody::new(replay)
+}
+
+/// A body that begins with frames which were read ahead.
+struct Replay {
+    first: Option<Result<Frame<Bytes>, Error>>,
+    /// What came after the first frame, where that is known: a frame, or the end.
+    second: Option<Option<Result<Frame<Bytes>, Error>>>,
+    rest: Option<WasiBody>,
+}
+
+impl Replay {
+    fn error(error: Error) -> Self {
+        Self { first: Some(Err(error)), second: None, rest: None }
+    }
+
+    fn frames(
+        first: Frame<Bytes>,
+        second: Option<Option<Result<Frame<Bytes>, Error>>>,
+        rest: WasiBody,
+    ) -> Self {
+        Self { first: Some(Ok(first)), second, rest: Some(rest) }
+    }
+}
+
+impl Body for Replay {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(frame) = self.first.take() {
+            return Poll::Ready(Some(frame));
+        }
+        if let Some(frame) = self.second.take() {
+            if frame.is_none() {
+                self.rest = None;
+            }
+            return Poll::Ready(frame);
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.0 {
+            Inner::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Inner::Stream(stream) => stream.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Whole(data) => data.is_none(),
+            Inner::Stream(stream) => stream.ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Whole(data) => {
+                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
+            }
+            Inner::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Stream {
+    /// Lets the guest work, then takes what it wrote. A guest that failed cuts the body short with an
+    /// error, never with a silent end.
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(task) = &mut self.task
+            && let Poll::Ready(result) = task.as_mut().poll(context)
+        {
+            self.task = None;
+            if let Err(error) = result {
+                tracing::warn!(%error, "component failed in the middle of its answer");
+                self.ended = true;
+                return Poll::Ready(Some(Err(Error::InternalError(Some(error.to_string())))));
+            }
+        }
+        let poll = Pin::new(&mut self.body).poll_frame(context);
+        self.ended = matches!(poll, Poll::Ready(None));
+        poll
+    }
+}
+
+impl Drop for Stream {
+    /// A guest may go on after its answer ended, within its deadline. A client that went away before
+    /// that has cancelled it.
+    fn drop(&mut self) {
+        let Some(task) = self.task.take() else { return };
+        if self.ended
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                if let Err(error) = task.await {
+                    tracing::warn!(%error, "component failed after its answer");
+                }
+            });
+        }
+    }
+}

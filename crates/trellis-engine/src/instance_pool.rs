@@ -1,0 +1,198 @@
+//! Instances of one generation: made, kept for reuse, retired.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::ArrayQueue;
+use trellis_core::{ErrorClass, Limits, Reuse};
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::call_error::CallError;
+use crate::cpu_meter::CpuMeter;
+use crate::state::{State, Template};
+
+/// Idle instances kept for one component. More than this many calls at once are rare on a host of the
+/// size that the pool is made for; the rest are made again.
+const IDLE_MAX: usize = 64;
+/// How long an instance may be idle before its memory is given back.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Resources and other handles that one instance may hold, as a bound on host memory.
+const HANDLES_MAX: usize = 100_000;
+
+/// How the component answers HTTP, resolved at deploy.
+pub(crate) enum HttpExport {
+    P2(p2::bindings::ProxyIndices),
+    P3(p3::bindings::ServiceIndices),
+}
+
+/// The HTTP export of one instance.
+pub(crate) enum HttpGuest {
+    P2(p2::bindings::Proxy),
+    P3(p3::bindings::Service),
+}
+
+/// One instance with its store.
+pub(crate) struct Live {
+    pub(crate) store: Store<State>,
+    pub(crate) instance: Instance,
+    pub(crate) http: Option<HttpGuest>,
+    pub(crate) calls_left: u32,
+    idle_since: Instant,
+}
+
+impl Live {
+    /// Puts an instance together again after a run that took it apart.
+    pub(crate) fn reassemble(
+        store: Store<State>,
+        instance: Instance,
+        http: Option<HttpGuest>,
+        calls_left: u32,
+    ) -> Self {
+        Self { store, instance, http, calls_left, idle_since: Instant::now() }
+    }
+}
+
+/// Makes instances and keeps the idle ones.
+pub(crate) struct InstancePool {
+    template: Template,
+    reuse: Reuse,
+    pre: InstancePre<State>,
+    http: Option<HttpExport>,
+    idle: ArrayQueue<Live>,
+}
+
+impl InstancePool {
+    pub(crate) fn new(
+        template: Template,
+        reuse: Reuse,
+        pre: InstancePre<State>,
+        http: Option<HttpExport>,
+    ) -> Self {
+        let idle = if reuse.calls_max > 1 {
+            IDLE_MAX.min(template.limits.instances_max.max(1) as usize)
+        } else {
+            1 // never used: `give_back` drops instances that have no calls left
+        };
+        Self { template, reuse, pre, http, idle: ArrayQueue::new(idle) }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.template.limits
+    }
+
+    pub(crate) fn reuse(&self) -> Reuse {
+        self.reuse
+    }
+
+    pub(crate) fn http(&self) -> Option<&HttpExport> {
+        self.http.as_ref()
+    }
+
+    /// Takes an idle instance, if there is one.
+    pub(crate) fn take_idle(&self) -> Option<Live> {
+        self.idle.pop()
+    }
+
+    /// Takes an idle instance or makes one; counts the call against it.
+    pub(crate) async fn take(&self, meter: &Arc<CpuMeter>) -> Result<Live, CallError> {
+        match self.take_idle() {
+            Some(live) => Ok(live),
+            None => self.instantiate(meter).await,
+        }
+    }
+
+    /// Keeps the instance for another call, or retires it.
+    pub(crate) fn give_back(&self, mut live: Live) {
+        if live.calls_left == 0 {
+            return;
+        }
+        live.idle_since = Instant::now();
+        // A full queue drops the instance, which is what should happen.
+        let _ = self.idle.push(live);
+    }
+
+    /// Retires instances that were idle for long, or all of them.
+    pub(crate) fn retire_idle(&self, all: bool) {
+        for _ in 0..self.idle.len() {
+            let Some(live) = self.idle.pop() else { return };
+            if !all && live.idle_since.elapsed() < IDLE_TIME_MAX {
+                let _ = self.idle.push(live);
+            }
+        }
+    }
+
+    /// Makes a fresh instance. Guest code (start functions) may run: call it under a guard.
+    pub(crate) async fn instantiate(&self, meter: &Arc<CpuMeter>) -> Result<Live, CallError> {
+        let mut store = Store::new(
+            self.pre.engine(),
+            State::new(&self.template, meter.clone()),
+        );
+        let limits = &self.template.limits;
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX));
+        store.set_max_component_handles(HANDLES_MAX);
+        limit_cpu(&mut store, limits.cpu_time_max);
+        let instance = match self.pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err(self.instantiation_error(error, &store)),
+        };
+        let http = match &self.http {
+            None => None,
+            Some(HttpExport::P2(indices)) => Some(
+                indices.load(&mut store, &instance).map(HttpGuest::P2).map_err(CallError::from_guest)?,
+            ),
+            Some(HttpExport::P3(indices)) => Some(
+                indices.load(&mut store, &instance).map(HttpGuest::P3).map_err(CallError::from_guest)?,
+            ),
+        };
+        Ok(Live::reassemble(store, instance, http, self.draw_calls()))
+    }
+
+    /// Draws how many calls the instance will serve: from the upper half of the configured range, so
+    /// that instances made together do not retire together.
+    fn draw_calls(&self) -> u32 {
+        let max = self.reuse.calls_max.max(1);
+        fastrand::u32(max - max / 2..=max)
+    }
+
+    fn instantiation_error(&self, error: wasmtime::Error, store: &Store<State>) -> CallError {
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return CallError::new(
+                ErrorClass::Overloaded,
+                "the host has no room for another instance",
+            );
+        }
+        let class_is_overload =
+            store.data().limiter.refused == Some(crate::budget::MemoryRefusal::Host);
+        let mut error = self.explain(CallError::from_guest(error), store);
+        if class_is_overload {
+            error.class = ErrorClass::Overloaded;
+        }
+        error
+    }
+
+    /// Adds to an error what the limiter of the instance knows about it.
+    pub(crate) fn explain(&self, error: CallError, store: &Store<State>) -> CallError {
+        match store.data().memory_note(&self.template.limits) {
+            Some(note) => error.with_note(&note),
+            None => error,
+        }
+    }
+}
+
+/// Makes every epoch tick let others run, and the end of the CPU budget end the call.
+fn limit_cpu(store: &mut Store<State>, cpu_time_max: Duration) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |context| {
+        if context.data().meter.used() > cpu_time_max {
+            return Err(CallError::new(
+                ErrorClass::Trap,
+                format!("the component spent its CPU time of {cpu_time_max:?} (limits.cpuTime)"),
+            )
+            .into());
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+}
