@@ -1,0 +1,10 @@
+//! The tasks, one file each.
+
+pub(crate) mod ci;
+pub(crate) mod clippy;
+pub(crate) mod demo;
+pub(crate) mod deny;
+pub(crate) mod fmt;
+pub(crate) mod guests;
+pub(crate) mod test;
+pub(crate) mod tidy;
