@@ -31,11 +31,9 @@ impl Admission {
 
     /// Takes a place if one is free.
     pub(crate) fn try_enter(&self) -> bool {
-        if self.running.fetch_add(1, SeqCst) < self.running_max {
-            return true;
-        }
-        self.leave();
-        false
+        // Not an addition that is taken back: a waiter could see it in between and sleep for ever.
+        let more = |running| (running < self.running_max).then_some(running + 1);
+        self.running.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
     /// Takes a place, waiting for `patience` at most.
@@ -107,6 +105,8 @@ impl Drop for QueuePlace<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[tokio::test]
@@ -115,7 +115,8 @@ mod tests {
         assert!(admission.enter(Duration::ZERO).await.is_ok());
         let waiting = admission.enter(Duration::from_secs(60));
         tokio::pin!(waiting);
-        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        let first = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
+        assert!(first.is_pending());
         let refused = admission.enter(Duration::from_secs(60)).await;
         assert_eq!(refused.map_err(|error| error.class), Err(ErrorClass::Overloaded));
         admission.leave();

@@ -37,6 +37,16 @@ impl CallError {
         self
     }
 
+    /// Returns the error for one of `requests` that were in an instance which failed.
+    pub(crate) fn share(&self, requests: usize) -> Self {
+        let message = if requests > 1 {
+            format!("{} (one of {requests} requests in its instance)", self.message)
+        } else {
+            self.message.clone().into()
+        };
+        Self::new(self.class, message)
+    }
+
     /// Returns what happened in one line, without its causes.
     pub fn message(&self) -> &str {
         &self.message

@@ -9,10 +9,12 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::http::{HeaderValue, Request, Response};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use http_body::Body;
+use http_body_util::BodyExt;
 use tokio::sync::{Notify, oneshot};
 use trellis_core::ErrorClass;
 use wasmtime::component::Accessor;
@@ -38,15 +40,24 @@ struct Job {
     request: Request<WasiBody>,
     request_id: Option<HeaderValue>,
     ticket: Arc<Ticket>,
+    /// It gets an instance to itself.
+    alone: bool,
 }
 
 /// What the outside holds of a request: where its answer goes, and until when.
 struct Ticket {
     answer: Mutex<Option<oneshot::Sender<Answer>>>,
     expires: Instant,
+    /// The head of a request that may be sent to another instance when a neighbour traps: it changes
+    /// nothing and has no body.
+    replay: Mutex<Option<Box<::http::request::Parts>>>,
 }
 
 impl Ticket {
+    fn take_replay(&self) -> Option<Box<::http::request::Parts>> {
+        self.replay.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Answer>>> {
         self.answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -66,7 +77,7 @@ impl Ticket {
 
 /// The queue of one generation and its drivers that take from it.
 pub(crate) struct Concurrent {
-    queue: Mutex<VecDeque<Job>>,
+    queues: Mutex<Queues>,
     arrived: Notify,
     /// Drivers that have room for another request.
     accepting: AtomicU32,
@@ -76,10 +87,19 @@ pub(crate) struct Concurrent {
     requests_max: u32,
 }
 
+/// Requests that no driver has taken yet. Bounded by admission: each holds a place there.
+#[derive(Default)]
+struct Queues {
+    /// For any driver with room.
+    shared: VecDeque<Job>,
+    /// Each for a driver of its own.
+    alone: VecDeque<Job>,
+}
+
 impl Concurrent {
     pub(crate) fn new(instances_max: u32, concurrency_max: u32) -> Self {
         Self {
-            queue: Mutex::default(),
+            queues: Mutex::default(),
             arrived: Notify::new(),
             accepting: AtomicU32::new(0),
             drivers: AtomicU32::new(0),
@@ -88,20 +108,37 @@ impl Concurrent {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Queues a job. The queue is bounded by admission: every job in it holds a place there.
     fn push(&self, job: Job) {
-        self.queue().push_back(job);
-        self.arrived.notify_one();
+        if job.alone {
+            self.queues().alone.push_back(job);
+        } else {
+            self.queues().shared.push_back(job);
+            self.arrived.notify_one();
+        }
     }
 
-    fn take(&self) -> Option<Job> {
-        self.queue().pop_front()
+    /// Takes a request to join others.
+    fn take_shared(&self) -> Option<Job> {
+        self.queues().shared.pop_front()
     }
 
+    /// Takes the first request of a new driver.
+    fn take_any(&self) -> Option<Job> {
+        let mut queues = self.queues();
+        queues.alone.pop_front().or_else(|| queues.shared.pop_front())
+    }
+
+    /// Tells whether a request waits that no existing driver will take.
+    fn needs_driver(&self) -> bool {
+        let queues = self.queues();
+        !queues.alone.is_empty() || (self.accepting.load(SeqCst) == 0 && !queues.shared.is_empty())
+    }
+
+    /// Counts one more driver, where there may be one; [`drive`] counts it out.
     fn try_start_driver(&self) -> bool {
         if self.drivers.fetch_add(1, SeqCst) < self.drivers_max {
             return true;
@@ -119,9 +156,12 @@ pub(crate) async fn serve(
     let generation = permit.generation.clone();
     let patience = generation.pool.limits().deadline;
     let (sender, answer) = oneshot::channel();
-    let ticket =
-        Arc::new(Ticket { answer: Mutex::new(Some(sender)), expires: Instant::now() + patience });
-    let job = Job { request_id: super::request_id(&request), request, ticket };
+    let ticket = Arc::new(Ticket {
+        answer: Mutex::new(Some(sender)),
+        expires: Instant::now() + patience,
+        replay: Mutex::new(replayable(&request, &generation.concurrent)),
+    });
+    let job = Job { request_id: super::request_id(&request), request, ticket, alone: false };
     let finished = start(&generation, job).await;
     let response = match answer.await {
         Ok(answer) => answer?,
@@ -134,6 +174,23 @@ pub(crate) async fn serve(
             ResponseBody::streaming(body, None, Some(permit))
         }
     }))
+}
+
+/// Keeps the head of a request that can be sent again, where it may get neighbours at all.
+fn replayable(
+    request: &Request<WasiBody>,
+    concurrent: &Concurrent,
+) -> Option<Box<::http::request::Parts>> {
+    let harmless = request.method().is_safe() && request.body().is_end_stream();
+    if concurrent.requests_max == 1 || !harmless {
+        return None;
+    }
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.version = request.version();
+    parts.headers = request.headers().clone();
+    Some(Box::new(parts))
 }
 
 /// Hands the job to a driver. Returns whether that driver has already done all of its work.
@@ -165,14 +222,11 @@ fn enqueue(generation: &Arc<Generation>, job: Job) {
     ensure_driver(generation);
 }
 
-/// Starts a driver for the queue where none accepts. Called after a job was queued and after a driver
-/// stopped accepting, so that whichever comes last sees the other.
+/// Starts a driver where a queued request needs one. Called after a request was queued and after a
+/// driver stopped accepting or ended, so that whichever comes last sees the other.
 fn ensure_driver(generation: &Arc<Generation>) {
     let concurrent = &generation.concurrent;
-    if concurrent.accepting.load(SeqCst) == 0
-        && !concurrent.queue().is_empty()
-        && concurrent.try_start_driver()
-    {
+    if concurrent.needs_driver() && concurrent.try_start_driver() {
         let idle = generation.pool.take_idle();
         tokio::spawn(drive(generation.clone(), idle, None));
     }
@@ -187,6 +241,8 @@ struct DriverCount {
     waited: AtomicBool,
     /// A request in it passed its deadline: it takes no more and ends with the others.
     retiring: AtomicBool,
+    /// Its request is to have no neighbours.
+    alone: bool,
 }
 
 impl DriverCount {
@@ -220,15 +276,16 @@ struct Tickets {
 
 /// Runs one instance until it has nothing to do, then gives it back.
 async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Job>) {
+    let first = first.or_else(|| generation.concurrent.take_any());
     let count = DriverCount {
         generation: generation.clone(),
         accepting: AtomicBool::new(false),
         waited: AtomicBool::new(false),
         retiring: AtomicBool::new(false),
+        alone: first.as_ref().is_some_and(|job| job.alone),
     };
-    let meter = CpuMeter::new();
-    let first = first.or_else(|| generation.concurrent.take());
     let Some(first) = first else { return };
+    let meter = CpuMeter::new();
     let tickets =
         Mutex::new(Tickets { open: vec![first.ticket.clone()], last_expires: first.ticket.expires });
     let run = Run { count: &count, tickets: &tickets, meter: meter.clone() };
@@ -238,7 +295,7 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
     let open = std::mem::take(&mut lock(&tickets).open);
     match end {
         Ok(live) => generation.pool.give_back(live),
-        Err(end) => end.tell(&open, generation.pool.limits().deadline),
+        Err(end) => end.tell(&generation, &open),
     }
 }
 
@@ -255,28 +312,36 @@ enum End {
 }
 
 impl End {
-    /// Tells every request that is still open. Only one of several can be the cause; the others are
-    /// told that a neighbour was.
-    fn tell(self, open: &[Arc<Ticket>], patience: Duration) {
-        match self {
-            Self::Failed(error) => {
-                let alone = open.len() == 1;
-                for ticket in open {
-                    ticket.answer(Err(CallError::new(
-                        error.class,
-                        if alone {
-                            error.message().to_owned()
-                        } else {
-                            format!("{} (one of {} requests in its instance)", error.message(), open.len())
-                        },
-                    )));
-                }
-            }
+    /// Tells every request that is still open how it ended. Only one of several can have made the
+    /// guest fail: those that may be sent again each get an instance of their own.
+    fn tell(self, generation: &Arc<Generation>, open: &[Arc<Ticket>]) {
+        let error = match self {
+            Self::Failed(error) => error,
             Self::Abandoned => {
-                for ticket in open {
-                    ticket.answer(Err(deadline_error(patience)));
-                }
+                let patience = generation.pool.limits().deadline;
+                return open.iter().for_each(|ticket| ticket.answer(Err(deadline_error(patience))));
             }
+        };
+        for ticket in open {
+            let replay = if open.len() > 1 { ticket.take_replay() } else { None };
+            match replay {
+                Some(parts) => enqueue(generation, Job::replay(*parts, ticket)),
+                None => ticket.answer(Err(error.share(open.len()))),
+            }
+        }
+    }
+}
+
+impl Job {
+    fn replay(parts: ::http::request::Parts, ticket: &Arc<Ticket>) -> Self {
+        let empty = http_body_util::Empty::new();
+        let body = WasiBody::new(empty.map_err(|never: std::convert::Infallible| match never {}));
+        let request = Request::from_parts(parts, body);
+        Self {
+            request_id: super::request_id(&request),
+            request,
+            ticket: ticket.clone(),
+            alone: true,
         }
     }
 }
@@ -329,6 +394,7 @@ impl Run<'_> {
                     }
                 }
                 let accepts = *calls_left > 0
+                    && !self.count.alone
                     && self.count.waited.load(SeqCst)
                     && !self.count.retiring.load(SeqCst)
                     && running.len() < concurrent.requests_max as usize;
@@ -336,7 +402,7 @@ impl Run<'_> {
                 if !accepts {
                     // Passes on a notification that came while there was room.
                     arrived.set(concurrent.arrived.notified());
-                } else if let Some(job) = concurrent.take() {
+                } else if let Some(job) = concurrent.take_shared() {
                     *calls_left -= 1;
                     self.count.waited.store(false, SeqCst);
                     self.admit(&job);
