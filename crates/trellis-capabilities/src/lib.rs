@@ -4,5 +4,6 @@
 //! puts them behind a WIT interface, bound to one link of one component at deploy.
 
 pub mod config;
+pub mod http_client;
 pub mod keyvalue;
 pub mod logging;

@@ -93,7 +93,7 @@ fn a_file_without_permission_says_how_to_get_it() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("x.wasm");
     fs::write(&path, assemble(COUNTER)).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         // The administrator may read everything; the variant is then checked by its text alone.
         let error = LoadError::Permission {
