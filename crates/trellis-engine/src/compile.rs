@@ -20,6 +20,16 @@ pub enum WasiLevel {
     P3,
 }
 
+impl WasiLevel {
+    /// Returns the version as people write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P2 => "0.2",
+            Self::P3 => "0.3",
+        }
+    }
+}
+
 /// Why a component cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// The scheme of 1.x for what the host itself contains.
 const BUILT_IN_SCHEME: &str = "wasmcloud+builtin://";
 
+/// The same, in the short form that our manifests use.
+const BUILT_IN_SHORT: &str = "builtin:";
+
 /// A reference to an artifact, as a manifest gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageRef {
@@ -44,7 +47,7 @@ impl ImageError {
             Self::Empty | Self::Character | Self::Grammar => {
                 "write `./build/app.wasm` or `registry.example/team/app:1.0.0`"
             }
-            Self::Scheme => "known are `file://`, `oci://` and `wasmcloud+builtin://`",
+            Self::Scheme => "known are `file://`, `oci://` and `builtin:`",
             Self::NoRegistry => {
                 "write the registry in front, as in `ghcr.io/team/app:1.0.0`, or a path that \
                  begins with `./`"
@@ -76,7 +79,9 @@ impl ImageRef {
                 Ok(Self::File(text.into()))
             };
         }
-        if let Some(name) = text.strip_prefix(BUILT_IN_SCHEME) {
+        let built_in =
+            text.strip_prefix(BUILT_IN_SCHEME).or_else(|| text.strip_prefix(BUILT_IN_SHORT));
+        if let Some(name) = built_in {
             let known = |c: char| c.is_ascii_alphanumeric() || c == '-';
             let fits = !name.is_empty() && name.chars().all(known);
             return if fits {
@@ -118,7 +123,7 @@ impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(text) | Self::Oci(text) => f.write_str(text),
-            Self::BuiltIn(name) => write!(f, "{BUILT_IN_SCHEME}{name}"),
+            Self::BuiltIn(name) => write!(f, "{BUILT_IN_SHORT}{name}"),
         }
     }
 }

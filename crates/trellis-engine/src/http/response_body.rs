@@ -40,6 +40,17 @@ impl ResponseBody {
         Self(Inner::Stream(Box::new(Stream { body, ended: false, task, _permit: permit })))
     }
 
+    /// Returns all of it, where it is there.
+    ///
+    /// # Errors
+    /// The body itself where it is a stream.
+    pub fn into_whole(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Inner::Whole(data) => Ok(data.unwrap_or_default()),
+            stream @ Inner::Stream(_) => Err(Self(stream)),
+        }
+    }
+
     fn read_ahead(mut body: WasiBody, task: Option<GuestTask>, permit: Option<Permit>) -> Self {
         let mut context = Context::from_waker(std::task::Waker::noop());
         let first = match Pin::new(&mut body).poll_frame(&mut context) {

@@ -1,0 +1,71 @@
+//! Why a host or an application does not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use trellis_capabilities::keyvalue::{KeyValueError, OpenError};
+use trellis_engine::EngineError;
+use trellis_gateway::BindError;
+use trellis_manifest::Diagnostic;
+
+/// One thing that is wrong with what was to be deployed.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// It has a place in a manifest.
+    #[error("{}", .0.message)]
+    Manifest(Diagnostic),
+    /// It concerns a component that was given without a manifest.
+    #[error("{message}")]
+    Component {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+/// Why a host cannot start, or not with these applications.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine cannot run here.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A bucket cannot be had.
+    #[error("cannot open bucket {bucket} for {target}")]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// The provider.
+        target: String,
+        /// Why.
+        #[source]
+        source: KeyValueError,
+    },
+    /// The host's TLS settings are unusable.
+    #[error("cannot set TLS up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something is wrong with what was to be deployed; all of it is here.
+    #[error("the application cannot be deployed")]
+    Problems(Vec<Problem>),
+    /// Two routes want the same.
+    #[error("two routes on {address} collide")]
+    Routes {
+        /// Where.
+        address: SocketAddr,
+        /// Which.
+        #[source]
+        source: trellis_gateway::RouteError,
+    },
+    /// A task of the host ended unexpectedly.
+    #[error("a task that loads {} ended unexpectedly", path.display())]
+    Internal {
+        /// What it was loading.
+        path: PathBuf,
+    },
+}

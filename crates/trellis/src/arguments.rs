@@ -1,0 +1,96 @@
+//! The command line: what can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run WebAssembly components anywhere, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "trellis", version, max_term_width = 80, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(Up),
+    Inspect(Inspect),
+}
+
+/// Start a host and the applications at the given paths
+///
+/// A path is a component (`.wasm`), a folder with a manifest (`trellis.yaml` or `wadm.yaml`), or a
+/// manifest. Several are started side by side. Without a path the host starts with nothing to run.
+///
+/// Ctrl-C finishes the requests in flight and exits; a second Ctrl-C exits at once.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    trellis up hello.wasm\n  \
+    trellis up examples/http-kvcounter\n  \
+    trellis up shop.yaml payments.yaml --http 127.0.0.1:9000")]
+pub(crate) struct Up {
+    /// A component, a folder with a manifest, or a manifest
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Listen here for components whose link names no address
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000", env = "TRELLIS_HTTP")]
+    pub(crate) http: SocketAddr,
+
+    /// Keep durable state in this folder [default: trellis in the XDG data folder]
+    #[arg(long, value_name = "FOLDER", env = "TRELLIS_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Keep compiled code in this folder [default: trellis in the XDG cache folder]
+    #[arg(long, value_name = "FOLDER", env = "TRELLIS_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Let all components together use this much memory, in MiB [default: half]
+    #[arg(long, value_name = "MIB", env = "TRELLIS_GUEST_MEMORY", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub(crate) guest_memory: Option<u64>,
+
+    /// Log at this level, or by target, such as `info,guest=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "TRELLIS_LOG")]
+    pub(crate) log: String,
+
+    /// Write what started as text or as one line of JSON
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// Show what a component imports and exports, and what would satisfy it
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  trellis inspect hello.wasm --output json")]
+pub(crate) struct Inspect {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Write text or JSON
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// How a command writes its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

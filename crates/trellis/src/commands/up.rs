@@ -1,0 +1,181 @@
+//! `trellis up`: a host and its applications in the foreground.
+
+use std::io::{IsTerminal, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+use trellis_host::{Deployable, GatewayLimits, Host, HostConfig, HostReport, shutdown_channel};
+use trellis_manifest::{MANIFEST_BYTES_MAX, Source, parse_all, render_all};
+
+use crate::arguments::{OutputFormat, Up};
+use crate::failure::Failure;
+use crate::progress::Shown;
+use crate::{folders, output, signals};
+
+/// The names under which a folder's manifest is found, in this order.
+const MANIFEST_NAMES: [&str; 4] = ["trellis.yaml", "trellis.yml", "wadm.yaml", "wadm.yml"];
+/// The first bytes of every WebAssembly file.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+pub(crate) fn run(up: Up) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&up.log).map_err(|error| {
+        let message = format!("{:?} is not a log filter: {error}", up.log);
+        Failure::usage(&message, Some("write a level such as `info`, or `info,guest=debug`"))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let config = HostConfig {
+        data_folder: folders::data(up.data)?,
+        cache_folder: Some(folders::cache(up.cache)?),
+        default_http: up.http,
+        gateway_limits: GatewayLimits::default(),
+        guest_memory_bytes_max: up.guest_memory.map(|mib| mib << 20),
+    };
+    let inputs = read(&up.paths, up.http)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(&error, None))?;
+    runtime.block_on(serve(config, inputs, up.output))
+}
+
+/// What was read from the paths.
+struct Inputs {
+    deployables: Vec<Deployable>,
+    sources: Vec<Source>,
+}
+
+fn read(paths: &[PathBuf], http: SocketAddr) -> Result<Inputs, Failure> {
+    let mut deployables = Vec::new();
+    let mut sources = Vec::new();
+    let mut folders = Vec::new();
+    for path in paths {
+        match classify(path)? {
+            Input::Component => deployables.push(Deployable::component(path, http)),
+            Input::Manifest { path, text } => {
+                let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+                sources.push(Source::from_bytes(path.display().to_string(), &text));
+                folders.push(folder);
+            }
+        }
+    }
+    let applications = parse_all(&sources)
+        .map_err(|findings| Failure::rendered(render_all(&findings, &sources)))?;
+    for application in applications {
+        if !application.warnings.is_empty() {
+            eprintln!("{}", render_all(&application.warnings, &sources).trim_end());
+        }
+        let source = sources.iter().position(|it| *it.name() == *application.source_name);
+        let folder = source.map(|index| folders[index].clone()).unwrap_or_default();
+        deployables.push(Deployable { application, folder, has_manifest: true });
+    }
+    Ok(Inputs { deployables, sources })
+}
+
+enum Input {
+    Component,
+    Manifest { path: PathBuf, text: Vec<u8> },
+}
+
+/// Finds out what a path is by looking at it; its name only helps where the file is missing.
+fn classify(path: &Path) -> Result<Input, Failure> {
+    if path.is_dir() {
+        let found = MANIFEST_NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file());
+        return match found {
+            Some(file) => classify_file(&file),
+            None => Err(Failure::message(
+                &format!("{} has no manifest", path.display()),
+                Some(&format!("name a file, or add one of {}", MANIFEST_NAMES.join(", "))),
+            )),
+        };
+    }
+    classify_file(path)
+}
+
+fn classify_file(path: &Path) -> Result<Input, Failure> {
+    let is_wasm_name = path.extension().is_some_and(|extension| extension == "wasm");
+    if is_wasm_name || !path.exists() {
+        // Loading it reports what is wrong with it, better than could be done here.
+        return Ok(Input::Component);
+    }
+    let error = |error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        Failure::message(&message, None)
+    };
+    let file = std::fs::File::open(path).map_err(error)?;
+    let mut text = Vec::new();
+    // One byte more than allowed, so that the parser sees that it is too long.
+    file.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(error)?;
+    if text.starts_with(WASM_MAGIC) {
+        return Ok(Input::Component);
+    }
+    Ok(Input::Manifest { path: path.to_owned(), text })
+}
+
+async fn serve(config: HostConfig, inputs: Inputs, format: OutputFormat) -> Result<(), Failure> {
+    let (trigger, shutdown) = shutdown_channel();
+    signals::watch(trigger).map_err(|error| Failure::new(&error, None))?;
+    let shown = Shown::new();
+    let mut interrupted = shutdown.clone();
+    let start = Host::start(config, inputs.deployables, &shown);
+    let host = tokio::select! {
+        host = start => host,
+        () = interrupted.draining() => return Ok(()),
+    };
+    shown.finish();
+    let host = host.map_err(|error| Failure::start(error, &inputs.sources))?;
+    match format {
+        OutputFormat::Text => show(&host)?,
+        OutputFormat::Json => output::json(&output::UpOutput::from(host.report()))?,
+    }
+    let report = host.run(shutdown).await;
+    if report.aborted > 0 {
+        eprintln!("stopped; {} requests were cut off", report.aborted);
+    } else {
+        eprintln!("stopped");
+    }
+    Ok(())
+}
+
+/// Writes the URLs to standard output and everything else to standard error.
+fn show(host: &Host) -> Result<(), Failure> {
+    let report: &HostReport = host.report();
+    let pool = host.pool();
+    if pool.instances_max < pool.instances_wanted {
+        eprintln!(
+            "note: address space is short: room for {} instances instead of {}",
+            pool.instances_max, pool.instances_wanted
+        );
+    }
+    for application in &report.applications {
+        for note in &application.notes {
+            eprintln!("note: {note}");
+        }
+        for link in &application.links {
+            eprintln!(
+                "link {} -> {} {} ({})",
+                link.source,
+                link.target,
+                link.interface,
+                link.tier.name()
+            );
+        }
+    }
+    for application in &report.applications {
+        if application.urls.is_empty() {
+            eprintln!("{} runs; nothing calls it from outside", application.name);
+        }
+        for url in &application.urls {
+            output::line(&format!("{} {url}", application.name))?;
+        }
+    }
+    if report.applications.is_empty() {
+        eprintln!("host ready; nothing to run. Start with a path: `trellis up app.wasm`");
+    }
+    eprintln!("press Ctrl-C to stop");
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! How a command fails: what a person reads, and the exit code.
+
+use std::process::ExitCode;
+
+use trellis_host::{Problem, StartError};
+use trellis_manifest::{Source, render_all};
+
+/// The exit code of what failed as it can fail.
+const FAILED: u8 = 1;
+/// The exit code of what was typed wrong; the same as that of the parser.
+const USAGE: u8 = 2;
+/// The exit code of a defect of ours (`EX_SOFTWARE`).
+const INTERNAL: u8 = 70;
+
+/// Why a command failed, in the words that a person reads.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something failed: one line, its causes, and what to do next.
+    pub(crate) fn new(error: &dyn std::error::Error, hint: Option<&str>) -> Self {
+        Self { text: render(&with_causes(error), hint), code: FAILED }
+    }
+
+    /// Something failed that has no error value.
+    pub(crate) fn message(message: &str, hint: Option<&str>) -> Self {
+        Self { text: render(message, hint), code: FAILED }
+    }
+
+    /// What was typed cannot be done.
+    pub(crate) fn usage(message: &str, hint: Option<&str>) -> Self {
+        Self { text: render(message, hint), code: USAGE }
+    }
+
+    /// A text that is rendered already.
+    pub(crate) fn rendered(text: String) -> Self {
+        Self { text, code: FAILED }
+    }
+
+    /// A host that did not start.
+    pub(crate) fn start(error: StartError, sources: &[Source]) -> Self {
+        match error {
+            StartError::Problems(problems) => Self::rendered(render_problems(problems, sources)),
+            StartError::Bind(error) => {
+                // The gateway's text has a hint of its own, which names no option.
+                let text = with_causes(&error);
+                let (text, _) = text.split_once("\nhint:").unwrap_or((&text, ""));
+                let hint = "stop that process, or choose another port with `--http 127.0.0.1:PORT` \
+                            or in the manifest's `address`";
+                Self { text: render(text, Some(hint)), code: FAILED }
+            }
+            error @ StartError::Internal { .. } => {
+                Self { text: render(&with_causes(&error), None), code: INTERNAL }
+            }
+            error => Self::new(&error, None),
+        }
+    }
+
+    /// Writes the text to standard error and returns the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("{}", self.text.trim_end());
+        ExitCode::from(self.code)
+    }
+}
+
+fn render(message: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("error: {message}\nhint: {hint}"),
+        None => format!("error: {message}"),
+    }
+}
+
+fn render_problems(problems: Vec<Problem>, sources: &[Source]) -> String {
+    let mut diagnostics = Vec::new();
+    let mut rest = Vec::new();
+    for problem in problems {
+        match problem {
+            Problem::Manifest(diagnostic) => diagnostics.push(diagnostic),
+            Problem::Component { message, hint } => rest.push(render(&message, hint.as_deref())),
+        }
+    }
+    if !diagnostics.is_empty() {
+        rest.push(render_all(&diagnostics, sources));
+    }
+    rest.join("\n\n")
+}
+
+/// Joins an error and its causes into one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
