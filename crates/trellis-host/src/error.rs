@@ -69,3 +69,10 @@ pub enum StartError {
         path: PathBuf,
     },
 }
+
+impl StartError {
+    /// Tells whether another folder for compiled code would help.
+    pub fn concerns_cache_folder(&self) -> bool {
+        matches!(self, Self::Engine(EngineError::Cache(_)))
+    }
+}

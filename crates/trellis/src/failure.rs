@@ -55,7 +55,7 @@ impl Failure {
             error @ StartError::Internal { .. } => {
                 Self { text: render(&with_causes(&error), None), code: INTERNAL }
             }
-            error => Self::new(&error, None),
+            error => Self::new(&error, error_hint(&error)),
         }
     }
 
@@ -64,6 +64,15 @@ impl Failure {
         eprintln!("{}", self.text.trim_end());
         ExitCode::from(self.code)
     }
+}
+
+/// What to do about an error that concerns what was typed.
+fn error_hint(error: &StartError) -> Option<&'static str> {
+    if error.concerns_cache_folder() {
+        return Some("name a folder of your own for compiled code with `--cache FOLDER`");
+    }
+    let is_collision = matches!(error, StartError::Routes { .. });
+    is_collision.then_some("give one of them a `path` or a `host` in the source config of its link")
 }
 
 fn render(message: &str, hint: Option<&str>) -> String {

@@ -97,14 +97,22 @@ fn classify(path: &Path) -> Result<Input, Failure> {
 }
 
 fn classify_file(path: &Path) -> Result<Input, Failure> {
-    let is_wasm_name = path.extension().is_some_and(|extension| extension == "wasm");
-    if is_wasm_name || !path.exists() {
+    let has_extension = |names: &[&str]| {
+        path.extension().is_some_and(|extension| names.iter().any(|name| extension == *name))
+    };
+    if has_extension(&["yaml", "yml", "json"]) && !path.exists() {
+        let message = format!("there is no file {}", path.display());
+        return Err(Failure::message(&message, Some("check the path")));
+    }
+    if has_extension(&["wasm"]) || !path.exists() {
         // Loading it reports what is wrong with it, better than could be done here.
         return Ok(Input::Component);
     }
-    let error = |error| {
+    let error = |error: std::io::Error| {
         let message = format!("cannot read {}: {error}", path.display());
-        Failure::message(&message, None)
+        let hint = format!("let this user read it: `chmod a+r {}`", path.display());
+        let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        Failure::message(&message, is_denied.then_some(hint.as_str()))
     };
     let file = std::fs::File::open(path).map_err(error)?;
     let mut text = Vec::new();
