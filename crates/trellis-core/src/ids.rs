@@ -113,7 +113,13 @@ impl ComponentId {
     pub fn derive(application: &str, component: &str) -> Result<Self, IdError> {
         let part = |text: &str| -> String {
             text.chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() {
+                        c.to_ascii_lowercase()
+                    } else {
+                        '_'
+                    }
+                })
                 .collect()
         };
         check_part("application name", application)?;
@@ -123,7 +129,11 @@ impl ComponentId {
 }
 
 fn check_part(kind: &'static str, text: &str) -> Result<(), IdError> {
-    if text.is_empty() { Err(IdError::Empty { kind }) } else { Ok(()) }
+    if text.is_empty() {
+        Err(IdError::Empty { kind })
+    } else {
+        Ok(())
+    }
 }
 
 impl Default for LinkName {
@@ -143,7 +153,9 @@ mod tests {
         assert_eq!(id.as_deref(), Ok("my_app-http_component"));
         assert_eq!(
             ComponentId::derive("", "x"),
-            Err(IdError::Empty { kind: "application name" })
+            Err(IdError::Empty {
+                kind: "application name"
+            })
         );
     }
 
@@ -151,7 +163,10 @@ mod tests {
     fn a_dot_is_refused_because_it_splits_a_subject() {
         assert_eq!(
             ComponentId::new("a.b"),
-            Err(IdError::Character { kind: "component id", character: '.' })
+            Err(IdError::Character {
+                kind: "component id",
+                character: '.'
+            })
         );
     }
 }

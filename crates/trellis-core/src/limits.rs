@@ -62,7 +62,13 @@ pub struct Reuse {
 impl Reuse {
     /// A fresh instance for every call: the default of WASI 0.2 components, which may keep state in
     /// globals without knowing it.
-    pub const NEVER: Self = Self { calls_max: 1, concurrency_max: 1 };
+    pub const NEVER: Self = Self {
+        calls_max: 1,
+        concurrency_max: 1,
+    };
     /// The default of WASI 0.3 components, which are written for concurrent calls.
-    pub const CONCURRENT: Self = Self { calls_max: 1_024, concurrency_max: 16 };
+    pub const CONCURRENT: Self = Self {
+        calls_max: 1_024,
+        concurrency_max: 16,
+    };
 }

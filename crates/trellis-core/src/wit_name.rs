@@ -60,7 +60,9 @@ impl FromStr for WitInterface {
     type Err = WitNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || WitNameError { text: text.to_owned() };
+        let error = || WitNameError {
+            text: text.to_owned(),
+        };
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => (name, Some(Version::parse(version).map_err(|_| error())?)),
             None => (text, None),
@@ -107,10 +109,16 @@ mod tests {
 
     #[test]
     fn names_survive_a_round_trip() {
-        for text in ["wasi:keyvalue/store@0.2.0-draft", "a:b/c", "wasi:http/incoming-handler@0.2.6"] {
+        for text in [
+            "wasi:keyvalue/store@0.2.0-draft",
+            "a:b/c",
+            "wasi:http/incoming-handler@0.2.6",
+        ] {
             assert_eq!(wit(text).to_string(), text);
         }
-        for text in ["", "a", "a:b", "a/b", ":b/c", "a:/c", "a:b/", "a:b/c@x", "a:b/c--d", "a:b/c d"] {
+        for text in [
+            "", "a", "a:b", "a/b", ":b/c", "a:/c", "a:b/", "a:b/c@x", "a:b/c--d", "a:b/c d",
+        ] {
             assert!(text.parse::<WitInterface>().is_err(), "{text:?} was taken");
         }
     }
@@ -121,6 +129,9 @@ mod tests {
         assert!(asks.accepts(&wit("wasi:http/types@0.2.9")));
         assert!(asks.accepts(&wit("wasi:http/types")));
         assert!(!asks.accepts(&wit("wasi:http/types@0.3.0")));
-        assert!(!wit("wasi:keyvalue/store@0.2.0-draft").accepts(&wit("wasi:keyvalue/store@0.2.0-draft2")));
+        assert!(
+            !wit("wasi:keyvalue/store@0.2.0-draft")
+                .accepts(&wit("wasi:keyvalue/store@0.2.0-draft2"))
+        );
     }
 }

@@ -1,12 +1,11 @@
 //! Bounded admission: so many calls run, so many wait, one more is refused at once.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::time::Duration;
-
 use tokio::sync::Notify;
 use trellis_core::ErrorClass;
 
 use crate::call_error::CallError;
+use crate::guarded::Deadline;
 
 /// Counts the calls of one generation. While there is room, admission is two atomic operations.
 #[derive(Debug)]
@@ -36,14 +35,14 @@ impl Admission {
         self.running.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
-    /// Takes a place, waiting for `patience` at most.
+    /// Takes a place, waiting until `deadline` at most.
     ///
     /// # Errors
     /// Overloaded when the queue is full, deadline when no place came free in time.
     ///
     /// # Cancel safety
     /// A caller that goes away while it waits leaves the queue.
-    pub(crate) async fn enter(&self, patience: Duration) -> Result<(), CallError> {
+    pub(crate) async fn enter(&self, deadline: Deadline) -> Result<(), CallError> {
         if self.try_enter() {
             return Ok(());
         }
@@ -59,12 +58,9 @@ impl Admission {
                 freed.await;
             }
         };
-        tokio::time::timeout(patience, wait).await.map_err(|_| {
-            CallError::new(
-                ErrorClass::Deadline,
-                format!("no instance came free within the deadline of {patience:?}"),
-            )
-        })
+        tokio::time::timeout_at(deadline.expires.into(), wait)
+            .await
+            .map_err(|_| deadline.error().with_note("no instance came free"))
     }
 
     fn queue(&self) -> Result<QueuePlace<'_>, CallError> {
@@ -106,19 +102,30 @@ impl Drop for QueuePlace<'_> {
 #[cfg(test)]
 mod tests {
     use std::task::Poll;
+    use std::time::Duration;
 
     use super::*;
 
     #[tokio::test]
     async fn one_more_than_fits_is_refused_and_a_freed_place_is_taken() {
         let admission = Admission::new(1, 1);
-        assert!(admission.enter(Duration::ZERO).await.is_ok());
-        let waiting = admission.enter(Duration::from_secs(60));
+        assert!(
+            admission
+                .enter(Deadline::start(Duration::ZERO))
+                .await
+                .is_ok()
+        );
+        let waiting = admission.enter(Deadline::start(Duration::from_secs(60)));
         tokio::pin!(waiting);
         let first = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;
         assert!(first.is_pending());
-        let refused = admission.enter(Duration::from_secs(60)).await;
-        assert_eq!(refused.map_err(|error| error.class), Err(ErrorClass::Overloaded));
+        let refused = admission
+            .enter(Deadline::start(Duration::from_secs(60)))
+            .await;
+        assert_eq!(
+            refused.map_err(|error| error.class),
+            Err(ErrorClass::Overloaded)
+        );
         admission.leave();
         assert!(waiting.await.is_ok());
         assert_eq!(admission.running(), 1);
@@ -129,8 +136,13 @@ mod tests {
         let admission = Admission::new(1, 1);
         assert!(admission.try_enter());
         for _ in 0..3 {
-            let result = admission.enter(Duration::from_millis(1)).await;
-            assert_eq!(result.map_err(|error| error.class), Err(ErrorClass::Deadline));
+            let result = admission
+                .enter(Deadline::start(Duration::from_millis(1)))
+                .await;
+            assert_eq!(
+                result.map_err(|error| error.class),
+                Err(ErrorClass::Deadline)
+            );
         }
         assert_eq!(admission.waiting.load(SeqCst), 0);
     }

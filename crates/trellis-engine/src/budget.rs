@@ -18,7 +18,10 @@ pub(crate) struct MemoryBudget {
 
 impl MemoryBudget {
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { used_bytes: AtomicU64::new(0), bytes_max })
+        Arc::new(Self {
+            used_bytes: AtomicU64::new(0),
+            bytes_max,
+        })
     }
 
     /// Returns the default budget of this machine: half of what it, or its control group, has.
@@ -27,7 +30,10 @@ impl MemoryBudget {
     }
 
     fn take(&self, bytes: u64) -> bool {
-        let used = self.used_bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        let used = self
+            .used_bytes
+            .fetch_add(bytes, Relaxed)
+            .saturating_add(bytes);
         if used > self.bytes_max {
             self.used_bytes.fetch_sub(bytes, Relaxed);
             return false;
@@ -47,11 +53,20 @@ impl MemoryBudget {
 /// Reads the smallest of the machine's memory and its control group's limit (v2, then v1).
 fn memory_of_machine() -> u64 {
     const FALLBACK_BYTES: u64 = 1 << 30; // where nothing can be read, assume a small machine
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
-    });
-    control_group_limits().chain(total).min().unwrap_or(FALLBACK_BYTES)
+    let total = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_ascii_whitespace()
+                .nth(1)?
+                .parse::<u64>()
+                .ok()
+                .map(|kib| kib << 10)
+        });
+    control_group_limits()
+        .chain(total)
+        .min()
+        .unwrap_or(FALLBACK_BYTES)
 }
 
 /// Yields the memory limits of the control groups that this process is in, outermost included.
@@ -68,14 +83,20 @@ fn control_group_limits() -> impl Iterator<Item = u64> {
         if controllers.is_empty() {
             files.push(format!("/sys/fs/cgroup/{path}/memory.max"));
         } else if controllers.split(',').any(|name| name == "memory") {
-            files.push(format!("/sys/fs/cgroup/memory/{path}/memory.limit_in_bytes"));
+            files.push(format!(
+                "/sys/fs/cgroup/memory/{path}/memory.limit_in_bytes"
+            ));
         }
     }
     files.push("/sys/fs/cgroup/memory.max".to_owned());
     files.push("/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned());
-    files
-        .into_iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok())
+    files.into_iter().filter_map(|file| {
+        std::fs::read_to_string(file)
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    })
 }
 
 /// Which bound refused memory last.
@@ -158,11 +179,18 @@ mod tests {
     #[test]
     fn a_limiter_gives_back_what_it_took() {
         let budget = MemoryBudget::new(1 << 20);
-        let limits = trellis_core::Limits { memory_bytes_max: 600_000, ..Default::default() };
+        let limits = trellis_core::Limits {
+            memory_bytes_max: 600_000,
+            ..Default::default()
+        };
         let mut first = InstanceLimiter::new(budget.clone(), &limits);
         let mut second = InstanceLimiter::new(budget.clone(), &limits);
         assert!(first.memory_growing(0, 600_000, None).expect("no error"));
-        assert!(!first.memory_growing(600_000, 600_001, None).expect("no error"));
+        assert!(
+            !first
+                .memory_growing(600_000, 600_001, None)
+                .expect("no error")
+        );
         assert_eq!(first.refused, Some(MemoryRefusal::Component));
         assert!(!second.memory_growing(0, 600_000, None).expect("no error"));
         assert_eq!(second.refused, Some(MemoryRefusal::Host));

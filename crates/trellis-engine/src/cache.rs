@@ -58,7 +58,10 @@ impl CompileCache {
     /// # Errors
     /// When it cannot be made, or when somebody else could write to it.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
-        let error = |source| CacheError::Folder { path: folder.to_owned(), source };
+        let error = |source| CacheError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -66,7 +69,9 @@ impl CompileCache {
         builder.create(folder).map_err(error)?;
         let metadata = fs::symlink_metadata(folder).map_err(error)?;
         check_owner(folder, &metadata)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// Returns the file of the entry `key`, if there is a sound one.
@@ -114,7 +119,8 @@ impl CompileCache {
         let metadata = file.metadata().map_err(|error| error.to_string())?;
         check_owner(&path, &metadata).map_err(|error| error.to_string())?;
         let mut checksum = [0; CHECKSUM_BYTES];
-        file.read_exact(&mut checksum).map_err(|_| "its checksum is cut short".to_owned())?;
+        file.read_exact(&mut checksum)
+            .map_err(|_| "its checksum is cut short".to_owned())?;
         Ok(checksum)
     }
 
@@ -139,7 +145,8 @@ impl CompileCache {
 
     /// Writes beside the entry and renames, so that a reader never sees half of it.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-        let temporary = path.with_extension(format!("{}.{:x}", std::process::id(), fastrand::u64(..)));
+        let temporary =
+            path.with_extension(format!("{}.{:x}", std::process::id(), fastrand::u64(..)));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -150,12 +157,17 @@ impl CompileCache {
             .and_then(|()| fs::rename(&temporary, path));
         result.map_err(|source| {
             let _ = fs::remove_file(&temporary); // what is left of it is of no use
-            CacheError::Write { path: path.to_owned(), source }
+            CacheError::Write {
+                path: path.to_owned(),
+                source,
+            }
         })
     }
 
     fn prune(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
         let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
@@ -194,16 +206,25 @@ fn open_no_follow(path: &Path) -> io::Result<File> {
 #[cfg(unix)]
 fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), CacheError> {
     use std::os::unix::fs::MetadataExt;
-    let error = |reason| CacheError::Unsafe { path: path.to_owned(), reason };
+    let error = |reason| CacheError::Unsafe {
+        path: path.to_owned(),
+        reason,
+    };
     if metadata.is_symlink() {
         return Err(error("it is a symbolic link".to_owned()));
     }
     let us = rustix::process::geteuid().as_raw();
     if metadata.uid() != us {
-        return Err(error(format!("it belongs to user {}, we are {us}", metadata.uid())));
+        return Err(error(format!(
+            "it belongs to user {}, we are {us}",
+            metadata.uid()
+        )));
     }
     if metadata.mode() & 0o022 != 0 {
-        return Err(error(format!("its mode is {:o}; run `chmod go-w` on it", metadata.mode() & 0o777)));
+        return Err(error(format!(
+            "its mode is {:o}; run `chmod go-w` on it",
+            metadata.mode() & 0o777
+        )));
     }
     Ok(())
 }

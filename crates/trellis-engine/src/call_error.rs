@@ -15,7 +15,11 @@ pub struct CallError {
 
 impl CallError {
     pub(crate) fn new(class: ErrorClass, message: impl Into<Box<str>>) -> Self {
-        Self { class, message: message.into(), source: None }
+        Self {
+            class,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// Sorts an error of wasmtime into a class. An error of ours that travelled through the guest
@@ -40,7 +44,10 @@ impl CallError {
     /// Returns the error for one of `requests` that were in an instance which failed.
     pub(crate) fn share(&self, requests: usize) -> Self {
         let message = if requests > 1 {
-            format!("{} (one of {requests} requests in its instance)", self.message)
+            format!(
+                "{} (one of {requests} requests in its instance)",
+                self.message
+            )
         } else {
             self.message.clone().into()
         };
@@ -59,7 +66,10 @@ fn describe_trap(error: &wasmtime::Error) -> String {
         return format!("the component trapped: {trap}");
     }
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        return format!("the component exited with status {} instead of answering", exit.0);
+        return format!(
+            "the component exited with status {} instead of answering",
+            exit.0
+        );
     }
     format!("the component failed: {}", error.root_cause())
 }

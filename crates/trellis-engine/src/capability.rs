@@ -39,7 +39,9 @@ const WASI_PACKAGES: [&str; 7] = [
 
 /// Tells whether the engine provides `import` without a link.
 pub(crate) fn is_wasi(import: &str) -> bool {
-    WASI_PACKAGES.iter().any(|package| import.starts_with(package))
+    WASI_PACKAGES
+        .iter()
+        .any(|package| import.starts_with(package))
 }
 
 /// Defines every function of an unsatisfied import as one that fails with `text`.
@@ -69,9 +71,8 @@ fn define_item(
     text: &str,
 ) -> wasmtime::Result<()> {
     let text: std::sync::Arc<str> = text.into();
-    let error = move || -> wasmtime::Error {
-        CallError::new(ErrorClass::Unavailable, &*text).into()
-    };
+    let error =
+        move || -> wasmtime::Error { CallError::new(ErrorClass::Unavailable, &*text).into() };
     match item {
         ComponentItem::ComponentFunc(function) if function.async_() => {
             target.func_new_concurrent(name, move |_, _, _, _| {

@@ -60,13 +60,17 @@ impl Compiled {
     /// Returns the exact names of the component's imports.
     pub fn imports(&self) -> Vec<String> {
         let ty = self.component.component_type();
-        ty.imports(self.component.engine()).map(|(name, _)| name.to_owned()).collect()
+        ty.imports(self.component.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// Returns the exact names of the component's exports.
     pub fn exports(&self) -> Vec<String> {
         let ty = self.component.component_type();
-        ty.exports(self.component.engine()).map(|(name, _)| name.to_owned()).collect()
+        ty.exports(self.component.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// Returns which WASI the component was built for.
@@ -81,8 +85,12 @@ impl Compiled {
     pub fn exported_functions(&self, name: &str) -> Vec<String> {
         let engine = self.component.engine();
         let ty = self.component.component_type();
-        let Some(item) = ty.get_export(engine, name) else { return Vec::new() };
-        let ComponentItem::ComponentInstance(instance) = &item.ty else { return Vec::new() };
+        let Some(item) = ty.get_export(engine, name) else {
+            return Vec::new();
+        };
+        let ComponentItem::ComponentInstance(instance) = &item.ty else {
+            return Vec::new();
+        };
         instance
             .exports(engine)
             .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
@@ -101,8 +109,11 @@ impl Engine {
     /// When the bytes are not a valid component. A cache that cannot be read or written is logged
     /// and worked around.
     pub async fn compile(&self, bytes: Bytes, digest: [u8; 32]) -> Result<Compiled, CompileError> {
-        let _permit =
-            self.compile_permits().acquire().await.map_err(|_| CompileError::Internal)?;
+        let _permit = self
+            .compile_permits()
+            .acquire()
+            .await
+            .map_err(|_| CompileError::Internal)?;
         let engine = self.clone();
         tokio::task::spawn_blocking(move || compile_blocking(&engine, &bytes, digest))
             .await
@@ -116,7 +127,11 @@ fn compile_blocking(
     digest: [u8; 32],
 ) -> Result<Compiled, CompileError> {
     let started = Instant::now();
-    let flavour = if needs_concurrency(bytes) { Flavour::Concurrent } else { Flavour::Sequential };
+    let flavour = if needs_concurrency(bytes) {
+        Flavour::Concurrent
+    } else {
+        Flavour::Sequential
+    };
     let wasmtime = engine.wasmtime(flavour);
     let key = cache_key(wasmtime, flavour, digest);
     let cached = engine.cache().and_then(|cache| load(wasmtime, cache, &key));
@@ -125,13 +140,20 @@ fn compile_blocking(
         Some(component) => component,
         None => compile_and_store(wasmtime, engine.cache(), &key, bytes)?,
     };
-    Ok(Compiled { component, flavour, from_cache, elapsed: started.elapsed() })
+    Ok(Compiled {
+        component,
+        flavour,
+        from_cache,
+        elapsed: started.elapsed(),
+    })
 }
 
 /// Tells whether the component uses the concurrent part of the component model.
 fn needs_concurrency(bytes: &[u8]) -> bool {
     let features = wasmparser::WasmFeatures::default() - wasmparser::WasmFeatures::CM_ASYNC;
-    wasmparser::Validator::new_with_features(features).validate_all(bytes).is_err()
+    wasmparser::Validator::new_with_features(features)
+        .validate_all(bytes)
+        .is_err()
 }
 
 /// Names a cache entry by all that its content depends on.
@@ -151,8 +173,13 @@ fn cache_key(engine: &wasmtime::Engine, flavour: Flavour, digest: [u8; 32]) -> S
     let mut hash = Sha256::new();
     hash.update(digest);
     hash.update([flavour as u8]);
-    engine.precompile_compatibility_hash().hash(&mut Feed(&mut hash));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    engine
+        .precompile_compatibility_hash()
+        .hash(&mut Feed(&mut hash));
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn load(engine: &wasmtime::Engine, cache: &CompileCache, key: &str) -> Option<Component> {

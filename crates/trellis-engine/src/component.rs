@@ -16,7 +16,7 @@ use crate::capability::{Capability, Unsatisfied, define_as_trap, is_wasi};
 use crate::compile::Compiled;
 use crate::cpu_meter::CpuMeter;
 use crate::engine::Engine;
-use crate::guarded::Guarded;
+use crate::guarded::{Deadline, Guarded};
 use crate::http::concurrent::Concurrent;
 use crate::instance_pool::{HttpExport, InstancePool};
 use crate::outgoing::OutgoingHttp;
@@ -93,7 +93,7 @@ pub enum DeployError {
 
 /// One version of a component, ready to be called.
 pub struct Generation {
-    id: ComponentId,
+    pub(crate) id: ComponentId,
     /// Unlike that of any other generation of this process.
     pub(crate) serial: u64,
     compiled: Compiled,
@@ -125,7 +125,11 @@ impl Generation {
     }
 
     /// Finds an exported function.
-    pub(crate) fn export_index(&self, interface: &str, function: &str) -> Option<ComponentExportIndex> {
+    pub(crate) fn export_index(
+        &self,
+        interface: &str,
+        function: &str,
+    ) -> Option<ComponentExportIndex> {
         let component = &self.compiled.component;
         let instance = component.get_export_index(None, interface)?;
         component.get_export_index(Some(&instance), function)
@@ -138,17 +142,23 @@ impl Generation {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<(), CallError> {
-        let patience = self.pool.limits().deadline;
-        let _permit = Permit::enter(self.clone(), patience).await?;
+        let deadline = Deadline::start(self.pool.limits().deadline);
+        let _permit = Permit::enter(self.clone(), deadline).await?;
         let meter = CpuMeter::new();
         let call = async {
             let mut live = self.pool.take(&meter).await?;
             live.store.data_mut().begin(meter.clone(), None);
             live.store.set_epoch_deadline(1);
             live.calls_left = live.calls_left.saturating_sub(1);
-            let function = live.instance.get_func(&mut live.store, function).ok_or_else(|| {
-                CallError::new(ErrorClass::Unavailable, "the function is not exported any more")
-            })?;
+            let function = live
+                .instance
+                .get_func(&mut live.store, function)
+                .ok_or_else(|| {
+                    CallError::new(
+                        ErrorClass::Unavailable,
+                        "the function is not exported any more",
+                    )
+                })?;
             match function.call_async(&mut live.store, params, results).await {
                 Ok(()) => {
                     self.pool.give_back(live);
@@ -157,7 +167,7 @@ impl Generation {
                 Err(error) => Err(self.pool.explain(CallError::from_guest(error), &live.store)),
             }
         };
-        Guarded::new(std::pin::pin!(call), meter.clone(), patience).await
+        Guarded::new(std::pin::pin!(call), meter.clone(), deadline).await
     }
 }
 
@@ -169,9 +179,9 @@ pub(crate) struct Permit {
 impl Permit {
     pub(crate) async fn enter(
         generation: Arc<Generation>,
-        patience: Duration,
+        deadline: Deadline,
     ) -> Result<Self, CallError> {
-        generation.admission.enter(patience).await?;
+        generation.admission.enter(deadline).await?;
         Ok(Self { generation })
     }
 }
@@ -194,14 +204,19 @@ impl Engine {
         spec: ComponentSpec,
     ) -> Result<Arc<Generation>, DeployError> {
         let (pre, unsatisfied) = self.link(&compiled, &spec)?;
-        let http = http_export(&pre)
-            .map_err(|source| DeployError::Link { id: spec.id.clone(), source })?;
+        let http = http_export(&pre).map_err(|source| DeployError::Link {
+            id: spec.id.clone(),
+            source,
+        })?;
         let reuse = spec.reuse.unwrap_or(match compiled.flavour {
             Flavour::Sequential => Reuse::NEVER,
             Flavour::Concurrent => Reuse::CONCURRENT,
         });
         let calls_at_once = match http {
-            Some(HttpExport::P3(_)) => spec.limits.instances_max.saturating_mul(reuse.concurrency_max),
+            Some(HttpExport::P3(_)) => spec
+                .limits
+                .instances_max
+                .saturating_mul(reuse.concurrency_max),
             _ => spec.limits.instances_max,
         };
         let admission = Admission::new(calls_at_once, spec.limits.calls_queued_max);
@@ -231,24 +246,37 @@ impl Engine {
         spec: &ComponentSpec,
     ) -> Result<(wasmtime::component::InstancePre<State>, Vec<Unsatisfied>), DeployError> {
         let engine = self.wasmtime(compiled.flavour);
-        let link_error = |source| DeployError::Link { id: spec.id.clone(), source };
+        let link_error = |source| DeployError::Link {
+            id: spec.id.clone(),
+            source,
+        };
         let mut linker = Linker::<State>::new(engine);
         add_wasi(&mut linker, compiled.flavour).map_err(link_error)?;
         let ty = compiled.component.component_type();
         let mut unsatisfied = Vec::new();
         for (name, item) in ty.imports(engine) {
-            let import_error =
-                |source| DeployError::Import { id: spec.id.clone(), import: name.to_owned(), source };
+            let import_error = |source| DeployError::Import {
+                id: spec.id.clone(),
+                import: name.to_owned(),
+                source,
+            };
             if let Some(import) = spec.imports.iter().find(|import| import.name == name) {
-                import.capability.link(&mut linker, name).map_err(import_error)?;
+                import
+                    .capability
+                    .link(&mut linker, name)
+                    .map_err(import_error)?;
             } else if !is_wasi(name) && needs_definition(&item.ty, engine) {
-                let missing = Unsatisfied { import: name.to_owned() };
+                let missing = Unsatisfied {
+                    import: name.to_owned(),
+                };
                 let text = (spec.explain_unsatisfied)(&spec.id, &missing);
                 define_as_trap(&mut linker, engine, name, &item.ty, &text).map_err(import_error)?;
                 unsatisfied.push(missing);
             }
         }
-        let pre = linker.instantiate_pre(&compiled.component).map_err(link_error)?;
+        let pre = linker
+            .instantiate_pre(&compiled.component)
+            .map_err(link_error)?;
         Ok((pre, unsatisfied))
     }
 }
@@ -256,9 +284,9 @@ impl Engine {
 /// Tells whether an import has anything that could be called. Interfaces of types only need nothing.
 fn needs_definition(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
     match item {
-        ComponentItem::ComponentInstance(instance) => {
-            instance.exports(engine).any(|(_, item)| needs_definition(&item.ty, engine))
-        }
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .any(|(_, item)| needs_definition(&item.ty, engine)),
         ComponentItem::Type(_) => false,
         _ => true,
     }
@@ -280,13 +308,18 @@ fn http_export(
     let component = pre.component();
     let ty = component.component_type();
     let exports_http = |prefix: &str| {
-        ty.exports(component.engine()).any(|(name, _)| name.starts_with(prefix))
+        ty.exports(component.engine())
+            .any(|(name, _)| name.starts_with(prefix))
     };
     if exports_http("wasi:http/handler@0.3.") {
-        return p3::bindings::ServiceIndices::new(pre).map(HttpExport::P3).map(Some);
+        return p3::bindings::ServiceIndices::new(pre)
+            .map(HttpExport::P3)
+            .map(Some);
     }
     if exports_http("wasi:http/incoming-handler@0.2.") {
-        return p2::bindings::ProxyIndices::new(pre).map(HttpExport::P2).map(Some);
+        return p2::bindings::ProxyIndices::new(pre)
+            .map(HttpExport::P2)
+            .map(Some);
     }
     Ok(None)
 }
@@ -296,9 +329,13 @@ async fn warm(generation: &Arc<Generation>) -> Result<(), DeployError> {
     let meter = CpuMeter::new();
     meter.reset();
     let start = generation.pool.instantiate(&meter);
-    let live = Guarded::new(std::pin::pin!(start), meter.clone(), generation.pool.limits().deadline)
+    let deadline = Deadline::start(generation.pool.limits().deadline);
+    let live = Guarded::new(std::pin::pin!(start), meter.clone(), deadline)
         .await
-        .map_err(|source| DeployError::Start { id: generation.id.clone(), source })?;
+        .map_err(|source| DeployError::Start {
+            id: generation.id.clone(),
+            source,
+        })?;
     if generation.pool.reuse().calls_max > 1 {
         generation.pool.give_back(live);
         sweep_idle(Arc::downgrade(generation));
@@ -328,7 +365,10 @@ pub struct ComponentHandle {
 impl ComponentHandle {
     /// Makes a handle without a generation; calls to it are unavailable.
     pub fn new(id: ComponentId) -> Arc<Self> {
-        Arc::new(Self { id, current: ArcSwapOption::empty() })
+        Arc::new(Self {
+            id,
+            current: ArcSwapOption::empty(),
+        })
     }
 
     /// Returns the id of the component.

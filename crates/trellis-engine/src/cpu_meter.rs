@@ -41,14 +41,18 @@ impl CpuMeter {
 
     /// Marks the end of a poll.
     pub(crate) fn leave(&self) {
-        let spent = self.now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
+        let spent = self
+            .now_nanos()
+            .saturating_sub(self.poll_started_nanos.load(Relaxed));
         self.used_nanos.fetch_add(spent, Relaxed);
     }
 
     /// Returns the CPU time of the account, the poll in progress included. Only meaningful inside a
     /// poll.
     pub(crate) fn used(&self) -> Duration {
-        let running = self.now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
+        let running = self
+            .now_nanos()
+            .saturating_sub(self.poll_started_nanos.load(Relaxed));
         Duration::from_nanos(self.used_nanos.load(Relaxed).saturating_add(running))
     }
 }

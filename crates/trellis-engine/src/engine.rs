@@ -65,7 +65,9 @@ impl Engine {
     /// # Errors
     /// When wasmtime cannot run here, or when the cache folder is not safe to load code from.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let budget = config.memory_bytes_max.unwrap_or_else(MemoryBudget::of_machine);
+        let budget = config
+            .memory_bytes_max
+            .unwrap_or_else(MemoryBudget::of_machine);
         let pool = settings::size_pool();
         let build = |flavour| {
             wasmtime::Engine::new(&settings::config(flavour, pool, budget))
@@ -75,7 +77,11 @@ impl Engine {
         let concurrent = build(Flavour::Concurrent)?;
         ticker::start(vec![sequential.weak(), concurrent.weak()])
             .map_err(|source| EngineError::Ticker { source })?;
-        let cache = config.cache_folder.as_deref().map(CompileCache::open).transpose()?;
+        let cache = config
+            .cache_folder
+            .as_deref()
+            .map(CompileCache::open)
+            .transpose()?;
         Ok(Self {
             inner: Arc::new(Inner {
                 sequential,

@@ -21,15 +21,19 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         meter: Arc<CpuMeter>,
-        started: Instant,
-        patience: Duration,
+        deadline: Deadline,
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl<F> Guarded<F> {
-    pub(crate) fn new(future: F, meter: Arc<CpuMeter>, patience: Duration) -> Self {
-        Self { future, meter, started: Instant::now(), patience, timer: None }
+    pub(crate) fn new(future: F, meter: Arc<CpuMeter>, deadline: Deadline) -> Self {
+        Self {
+            future,
+            meter,
+            deadline,
+            timer: None,
+        }
     }
 }
 
@@ -48,16 +52,39 @@ where
             return poll;
         }
         let timer = this.timer.get_or_insert_with(|| {
-            Box::pin(tokio::time::sleep_until((*this.started + *this.patience).into()))
+            Box::pin(tokio::time::sleep_until(this.deadline.expires.into()))
         });
-        timer.as_mut().poll(context).map(|()| Err(deadline_error(*this.patience)))
+        timer
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(this.deadline.error()))
     }
 }
 
-/// Says that a call passed its deadline.
-pub(crate) fn deadline_error(patience: Duration) -> CallError {
-    CallError::new(
-        ErrorClass::Deadline,
-        format!("the component did not finish within {patience:?} (limits.deadline)"),
-    )
+/// When a call must have ended, counted from its admission.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) expires: Instant,
+    patience: Duration,
+}
+
+impl Deadline {
+    /// Starts the clock of a call that may take `patience`.
+    pub(crate) fn start(patience: Duration) -> Self {
+        Self {
+            expires: Instant::now() + patience,
+            patience,
+        }
+    }
+
+    /// Says that the call passed it.
+    pub(crate) fn error(self) -> CallError {
+        CallError::new(
+            ErrorClass::Deadline,
+            format!(
+                "the component did not finish within {:?} (limits.deadline)",
+                self.patience
+            ),
+        )
+    }
 }

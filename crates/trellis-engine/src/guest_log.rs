@@ -52,7 +52,13 @@ impl GuestLog {
 /// Replaces control characters, so that a guest cannot move the operator's cursor or forge a line.
 fn neutralise(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -140,11 +146,17 @@ impl IsTerminal for GuestLog {
 
 impl StdoutStream for GuestLog {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(GuestLogWriter { log: self.clone(), line: Vec::new() })
+        Box::new(GuestLogWriter {
+            log: self.clone(),
+            line: Vec::new(),
+        })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(GuestLogWriter { log: self.clone(), line: Vec::new() })
+        Box::new(GuestLogWriter {
+            log: self.clone(),
+            line: Vec::new(),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ pub use response_body::ResponseBody;
 
 use crate::call_error::CallError;
 use crate::component::{ComponentHandle, Permit};
+use crate::guarded::Deadline;
 use crate::instance_pool::HttpExport;
 
 /// The header that carries the request's id. Whoever accepts the request sets it.
@@ -33,11 +34,11 @@ impl ComponentHandle {
         request: Request<WasiBody>,
     ) -> Result<Response<ResponseBody>, CallError> {
         let generation = self.require()?;
-        let patience = generation.pool.limits().deadline;
-        let permit = Permit::enter(generation, patience).await?;
+        let deadline = Deadline::start(generation.pool.limits().deadline);
+        let permit = Permit::enter(generation, deadline).await?;
         match permit.generation.pool.http() {
-            Some(HttpExport::P2(_)) => sequential::serve(permit, request).await,
-            Some(HttpExport::P3(_)) => concurrent::serve(permit, request).await,
+            Some(HttpExport::P2(_)) => sequential::serve(permit, deadline, request).await,
+            Some(HttpExport::P3(_)) => concurrent::serve(permit, deadline, request).await,
             None => Err(CallError::new(
                 trellis_core::ErrorClass::Unavailable,
                 format!(

@@ -50,7 +50,13 @@ impl Live {
         http: Option<HttpGuest>,
         calls_left: u32,
     ) -> Self {
-        Self { store, instance, http, calls_left, idle_since: Instant::now() }
+        Self {
+            store,
+            instance,
+            http,
+            calls_left,
+            idle_since: Instant::now(),
+        }
     }
 }
 
@@ -75,7 +81,13 @@ impl InstancePool {
         } else {
             1 // never used: `give_back` drops instances that have no calls left
         };
-        Self { template, reuse, pre, http, idle: ArrayQueue::new(idle) }
+        Self {
+            template,
+            reuse,
+            pre,
+            http,
+            idle: ArrayQueue::new(idle),
+        }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -125,10 +137,7 @@ impl InstancePool {
 
     /// Makes a fresh instance. Guest code (start functions) may run: call it under a guard.
     pub(crate) async fn instantiate(&self, meter: &Arc<CpuMeter>) -> Result<Live, CallError> {
-        let mut store = Store::new(
-            self.pre.engine(),
-            State::new(&self.template, meter.clone()),
-        );
+        let mut store = Store::new(self.pre.engine(), State::new(&self.template, meter.clone()));
         let limits = &self.template.limits;
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX));
@@ -141,10 +150,16 @@ impl InstancePool {
         let http = match &self.http {
             None => None,
             Some(HttpExport::P2(indices)) => Some(
-                indices.load(&mut store, &instance).map(HttpGuest::P2).map_err(CallError::from_guest)?,
+                indices
+                    .load(&mut store, &instance)
+                    .map(HttpGuest::P2)
+                    .map_err(CallError::from_guest)?,
             ),
             Some(HttpExport::P3(indices)) => Some(
-                indices.load(&mut store, &instance).map(HttpGuest::P3).map_err(CallError::from_guest)?,
+                indices
+                    .load(&mut store, &instance)
+                    .map(HttpGuest::P3)
+                    .map_err(CallError::from_guest)?,
             ),
         };
         Ok(Live::reassemble(store, instance, http, self.draw_calls()))
@@ -193,6 +208,9 @@ fn limit_cpu(store: &mut Store<State>, cpu_time_max: Duration) {
             )
             .into());
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
     });
 }

@@ -57,13 +57,20 @@ impl ProcessLink {
                         functions.push(name.to_owned());
                     }
                     ComponentItem::Resource(_) => {
-                        return Err(UnsupportedType { function: name.to_owned(), what: "a resource" });
+                        return Err(UnsupportedType {
+                            function: name.to_owned(),
+                            what: "a resource",
+                        });
                     }
                     _ => {}
                 }
             }
         }
-        Ok(Self { target, interface, functions })
+        Ok(Self {
+            target,
+            interface,
+            functions,
+        })
     }
 }
 
@@ -73,7 +80,10 @@ fn check_function(name: &str, function: &ComponentFunc) -> Result<(), Unsupporte
         .map(|(_, ty)| ty)
         .chain(function.results())
         .try_for_each(|ty| check_type(&ty))
-        .map_err(|what| UnsupportedType { function: name.to_owned(), what })
+        .map_err(|what| UnsupportedType {
+            function: name.to_owned(),
+            what,
+        })
 }
 
 fn check_type(ty: &Type) -> Result<(), &'static str> {
@@ -86,12 +96,15 @@ fn check_type(ty: &Type) -> Result<(), &'static str> {
         Type::Option(option) => check_type(&option.ty()),
         Type::Record(record) => record.fields().try_for_each(|field| check_type(&field.ty)),
         Type::Tuple(tuple) => tuple.types().try_for_each(|ty| check_type(&ty)),
-        Type::Variant(variant) => {
-            variant.cases().filter_map(|case| case.ty).try_for_each(|ty| check_type(&ty))
-        }
-        Type::Result(result) => {
-            result.ok().into_iter().chain(result.err()).try_for_each(|ty| check_type(&ty))
-        }
+        Type::Variant(variant) => variant
+            .cases()
+            .filter_map(|case| case.ty)
+            .try_for_each(|ty| check_type(&ty)),
+        Type::Result(result) => result
+            .ok()
+            .into_iter()
+            .chain(result.err())
+            .try_for_each(|ty| check_type(&ty)),
         _ => Ok(()),
     }
 }
@@ -122,7 +135,10 @@ fn define(
         Box::new(async move {
             let generation = function.target.require()?;
             let resolved = function.resolve(&generation)?;
-            generation.call(&resolved.index, params, results).await.map_err(wasmtime::Error::from)
+            generation
+                .call(&resolved.index, params, results)
+                .await
+                .map_err(wasmtime::Error::from)
         })
     })
 }
@@ -149,18 +165,23 @@ impl LinkedFunction {
         {
             return Ok(resolved.clone());
         }
-        let index = generation.export_index(&self.interface, &self.name).ok_or_else(|| {
-            CallError::new(
-                ErrorClass::Unavailable,
-                format!(
-                    "component {} does not export {} of {}",
-                    self.target.id(),
-                    self.name,
-                    self.interface
-                ),
-            )
-        })?;
-        let resolved = Arc::new(Resolved { serial: generation.serial, index });
+        let index = generation
+            .export_index(&self.interface, &self.name)
+            .ok_or_else(|| {
+                CallError::new(
+                    ErrorClass::Unavailable,
+                    format!(
+                        "component {} does not export {} of {}",
+                        self.target.id(),
+                        self.name,
+                        self.interface
+                    ),
+                )
+            })?;
+        let resolved = Arc::new(Resolved {
+            serial: generation.serial,
+            index,
+        });
         self.resolved.store(Some(resolved.clone()));
         Ok(resolved)
     }

@@ -2,10 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
 };
 
 /// The answer to an outgoing request, or why there is none.
@@ -47,6 +53,7 @@ impl WasiHttpHooks for HttpHooks {
         options: Option<RequestOptions>,
         _body_result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = SendResult> + Send> {
+        let request = request.map(|body| WasiBody::new(PatientBody { inner: body }));
         let Some(outgoing) = &self.outgoing else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
@@ -56,5 +63,59 @@ impl WasiHttpHooks for HttpHooks {
             // Failures of the connection reach the guest through the body itself.
             Ok((response, Box::new(async { Ok(()) }) as IoResult))
         })
+    }
+}
+
+/// What a guest may still write to a request that is not sent any more, and for how long.
+const UNSENT_BYTES_MAX: usize = 1 << 20;
+const UNSENT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A request body that the guest can write to after nobody wants it: the guest then learns from the
+/// response why its request was not sent, not from a stream that is suddenly closed.
+struct PatientBody {
+    inner: WasiBody,
+}
+
+impl Body for PatientBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for PatientBody {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.inner.is_end_stream() {
+            return;
+        }
+        let body = std::mem::take(&mut self.inner);
+        runtime.spawn(tokio::time::timeout(UNSENT_TIME_MAX, discard(body)));
+    }
+}
+
+async fn discard(mut body: WasiBody) {
+    let mut left = UNSENT_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }

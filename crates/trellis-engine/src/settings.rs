@@ -3,9 +3,7 @@
 //! Components of WASI 0.2 run on an engine without the bookkeeping of concurrent tasks; components
 //! that use WASI 0.3 (async functions, streams, futures) run on one that has it.
 
-use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -135,7 +133,10 @@ pub(crate) fn config(flavour: Flavour, pool: PoolReport, memory_budget: u64) -> 
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false);
     if pool.allocator == AllocatorKind::Pooling {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(pool, memory_budget)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(
+            pool,
+            memory_budget,
+        )));
     }
     config
 }
@@ -143,7 +144,9 @@ pub(crate) fn config(flavour: Flavour, pool: PoolReport, memory_budget: u64) -> 
 fn pooling(pool: PoolReport, memory_budget: u64) -> PoolingAllocationConfig {
     let instances = pool.instances_max;
     let warm_by_budget = memory_budget / WARM_SHARE_DIVISOR / MEMORY_KEEP_RESIDENT as u64;
-    let warm = usize::try_from(warm_by_budget).unwrap_or(WARM_SLOTS_MAX).clamp(1, WARM_SLOTS_MAX);
+    let warm = usize::try_from(warm_by_budget)
+        .unwrap_or(WARM_SLOTS_MAX)
+        .clamp(1, WARM_SLOTS_MAX);
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(instances)

@@ -81,8 +81,8 @@ impl State {
     pub(crate) fn memory_note(&self, limits: &Limits) -> Option<String> {
         Some(match self.limiter.refused? {
             MemoryRefusal::Component => format!(
-                "its memory limit of {} MiB was reached (limits.memory)",
-                limits.memory_bytes_max >> 20
+                "its memory limit of {} KiB was reached (limits.memory)",
+                limits.memory_bytes_max >> 10
             ),
             MemoryRefusal::Host => "the host's memory budget for guests was reached".to_owned(),
             MemoryRefusal::Table => format!(
@@ -95,12 +95,19 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.hooks,
+        }
     }
 }

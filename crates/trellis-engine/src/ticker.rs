@@ -11,20 +11,22 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// Starts the thread. It ends by itself when the engines are gone.
 pub(crate) fn start(engines: Vec<EngineWeak>) -> std::io::Result<()> {
-    thread::Builder::new().name("trellis-epoch".to_owned()).spawn(move || {
-        loop {
-            thread::sleep(TICK);
-            let mut alive = false;
-            for engine in &engines {
-                if let Some(engine) = engine.upgrade() {
-                    engine.increment_epoch();
-                    alive = true;
+    thread::Builder::new()
+        .name("trellis-epoch".to_owned())
+        .spawn(move || {
+            loop {
+                thread::sleep(TICK);
+                let mut alive = false;
+                for engine in &engines {
+                    if let Some(engine) = engine.upgrade() {
+                        engine.increment_epoch();
+                        alive = true;
+                    }
+                }
+                if !alive {
+                    return;
                 }
             }
-            if !alive {
-                return;
-            }
-        }
-    })?;
+        })?;
     Ok(())
 }

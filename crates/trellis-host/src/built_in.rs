@@ -46,22 +46,32 @@ pub(crate) struct Found {
 impl BuiltIn {
     /// Returns the name that a manifest uses.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, built_in)| *built_in == self).map_or("", |(name, _)| name)
+        NAMES
+            .iter()
+            .find(|(_, built_in)| *built_in == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Returns what the host contains for `image`.
     pub(crate) fn for_image(image: &ImageRef) -> Option<Found> {
         let find = |table: &[(&str, Self)], name: &str| {
-            table.iter().find(|(known, _)| *known == name).map(|(_, built_in)| *built_in)
+            table
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, built_in)| *built_in)
         };
         match image {
-            ImageRef::BuiltIn(name) => {
-                Some(Found { built_in: find(&NAMES, name)?, substitute: false })
-            }
+            ImageRef::BuiltIn(name) => Some(Found {
+                built_in: find(&NAMES, name)?,
+                substitute: false,
+            }),
             ImageRef::Oci(reference) => {
                 let name = reference.strip_prefix(OFFICIAL_REPOSITORY)?;
                 let name = name.split([':', '@']).next().unwrap_or(name);
-                Some(Found { built_in: find(&OFFICIAL, name)?, substitute: true })
+                Some(Found {
+                    built_in: find(&OFFICIAL, name)?,
+                    substitute: true,
+                })
             }
             ImageRef::File(_) => None,
         }
@@ -71,10 +81,21 @@ impl BuiltIn {
     pub(crate) fn provides(self, package: &str, interface: &str) -> bool {
         match self {
             Self::HttpServer => false,
-            Self::HttpClient => package == "http" && matches!(interface, "outgoing-handler" | "client"),
+            Self::HttpClient => {
+                package == "http" && matches!(interface, "outgoing-handler" | "client")
+            }
             Self::KeyValueMemory | Self::KeyValueRedb => {
                 package == "keyvalue" && matches!(interface, "store" | "atomics" | "batch")
             }
+        }
+    }
+
+    /// Returns the keys of a link's config that it reads.
+    pub(crate) const fn config_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::HttpServer => &["address", "host", "path"],
+            Self::HttpClient => &["allow"],
+            Self::KeyValueMemory | Self::KeyValueRedb => &["bucket"],
         }
     }
 
@@ -96,13 +117,30 @@ mod tests {
     fn official_images_are_run_by_their_built_in_whatever_their_tag() {
         for (image, built_in) in [
             ("ghcr.io/wasmcloud/http-server:0.23.2", BuiltIn::HttpServer),
-            ("ghcr.io/wasmcloud/keyvalue-redis@sha256:ab", BuiltIn::KeyValueRedb),
+            (
+                "ghcr.io/wasmcloud/keyvalue-redis@sha256:ab",
+                BuiltIn::KeyValueRedb,
+            ),
         ] {
             let found = BuiltIn::for_image(&ImageRef::Oci(image.to_owned()));
-            assert_eq!(found, Some(Found { built_in, substitute: true }), "{image}");
+            assert_eq!(
+                found,
+                Some(Found {
+                    built_in,
+                    substitute: true
+                }),
+                "{image}"
+            );
         }
-        for image in ["ghcr.io/other/http-server:1", "ghcr.io/wasmcloud/http-serverx:1"] {
-            assert_eq!(BuiltIn::for_image(&ImageRef::Oci(image.to_owned())), None, "{image}");
+        for image in [
+            "ghcr.io/other/http-server:1",
+            "ghcr.io/wasmcloud/http-serverx:1",
+        ] {
+            assert_eq!(
+                BuiltIn::for_image(&ImageRef::Oci(image.to_owned())),
+                None,
+                "{image}"
+            );
         }
     }
 }

@@ -17,12 +17,13 @@ use trellis_engine::{
 };
 
 use crate::built_in::BuiltIn;
+use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::host::Platform;
 use crate::outgoing::LinkedClient;
 use crate::progress::{Observer, Progress};
 use crate::report::{LinkReport, Tier};
-use crate::wiring::{Deployable, TargetKind, WiredComponent, WiredLink, problem};
+use crate::wiring::{TargetKind, WiredComponent, WiredLink, problem};
 
 /// A component whose code is there.
 pub(crate) struct Loaded {
@@ -39,7 +40,9 @@ pub(crate) async fn load_all(
     components: Vec<WiredComponent>,
     observer: &dyn Observer,
 ) -> Result<Vec<Loaded>, StartError> {
-    let loads = components.into_iter().map(|wired| load(platform, applications, wired, observer));
+    let loads = components
+        .into_iter()
+        .map(|wired| load(platform, applications, wired, observer));
     let mut loaded = Vec::new();
     let mut problems = Vec::new();
     for result in join_all(loads).await {
@@ -49,7 +52,11 @@ pub(crate) async fn load_all(
             Err(error) => return Err(error),
         }
     }
-    if problems.is_empty() { Ok(loaded) } else { Err(StartError::Problems(problems)) }
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(StartError::Problems(problems))
+    }
 }
 
 async fn load(
@@ -71,7 +78,12 @@ async fn load(
         .engine
         .compile(artifact.bytes, digest)
         .await
-        .map_err(|error| fail(format!("{}: {}", wired.path.display(), with_causes(&error)), None))?;
+        .map_err(|error| {
+            fail(
+                format!("{}: {}", wired.path.display(), with_causes(&error)),
+                None,
+            )
+        })?;
     observer.observe(Progress::Compiled {
         id: wired.entry.id.clone(),
         elapsed: compiled.elapsed,
@@ -113,14 +125,25 @@ pub(crate) async fn start_all(
     loaded: &[Loaded],
     observer: &dyn Observer,
 ) -> Result<Started, StartError> {
-    let by_id: HashMap<&ComponentId, &Loaded> =
-        loaded.iter().map(|component| (component.handle.id(), component)).collect();
+    let by_id: HashMap<&ComponentId, &Loaded> = loaded
+        .iter()
+        .map(|component| (component.handle.id(), component))
+        .collect();
     let mut started = Started::default();
     let mut problems = Vec::new();
     let mut generations = Vec::new();
     for component in loaded {
         let deployable = &applications[component.wired.application];
-        match start(platform, deployable, component, &by_id, &mut started, observer).await {
+        match start(
+            platform,
+            deployable,
+            component,
+            &by_id,
+            &mut started,
+            observer,
+        )
+        .await
+        {
             Ok(generation) => generations.push((component, generation)),
             Err(StartError::Problems(more)) => problems.extend(more),
             Err(error) => return Err(error),
@@ -158,7 +181,14 @@ async fn start(
     observer: &dyn Observer,
 ) -> Result<Arc<Generation>, StartError> {
     let wired = &component.wired;
-    let imports = Imports { platform, deployable, component, by_id }.resolve(started).await?;
+    let imports = Imports {
+        platform,
+        deployable,
+        component,
+        by_id,
+    }
+    .resolve(started)
+    .await?;
     observer.observe(Progress::Starting(wired.entry.id.clone()));
     let spec = ComponentSpec {
         id: wired.entry.id.clone(),
@@ -169,9 +199,18 @@ async fn start(
         imports,
         explain_unsatisfied,
     };
-    platform.engine.deploy(component.compiled.clone(), spec).await.map_err(|error| {
-        StartError::Problems(vec![problem(deployable, wired.image_span, with_causes(&error), None)])
-    })
+    platform
+        .engine
+        .deploy(component.compiled.clone(), spec)
+        .await
+        .map_err(|error| {
+            StartError::Problems(vec![problem(
+                deployable,
+                wired.image_span,
+                with_causes(&error),
+                None,
+            )])
+        })
 }
 
 /// Takes the limits of the manifest; `instances` of the scaler stands in for a limit of that name.
@@ -215,7 +254,9 @@ impl Imports<'_> {
         let mut imports = Vec::new();
         let mut problems = Vec::new();
         for name in self.component.compiled.imports() {
-            let Ok(interface) = name.parse::<WitInterface>() else { continue };
+            let Ok(interface) = name.parse::<WitInterface>() else {
+                continue;
+            };
             match self.satisfy(&name, &interface, started).await {
                 Ok(Some(capability)) => imports.push(Import { name, capability }),
                 Ok(None) => {}
@@ -223,7 +264,11 @@ impl Imports<'_> {
                 Err(error) => return Err(error),
             }
         }
-        if problems.is_empty() { Ok(imports) } else { Err(StartError::Problems(problems)) }
+        if problems.is_empty() {
+            Ok(imports)
+        } else {
+            Err(StartError::Problems(problems))
+        }
     }
 
     async fn satisfy(
@@ -234,12 +279,16 @@ impl Imports<'_> {
     ) -> Result<Option<Arc<dyn Capability>>, StartError> {
         match (interface.namespace.as_str(), interface.package.as_str()) {
             ("wasi", "config") => {
-                return Ok(Some(Arc::new(Config::new(self.component.wired.config.clone()))));
+                return Ok(Some(Arc::new(Config::new(
+                    self.component.wired.config.clone(),
+                ))));
             }
             ("wasi", "logging") => return Ok(Some(Arc::new(Logging))),
             _ => {}
         }
-        let Some(link) = self.link(interface, started) else { return Ok(None) };
+        let Some(link) = self.link(interface, started) else {
+            return Ok(None);
+        };
         let capability: Option<Arc<dyn Capability>> = match link.kind {
             TargetKind::Component => Some(self.component_link(name, link)?),
             TargetKind::BuiltIn(BuiltIn::KeyValueMemory | BuiltIn::KeyValueRedb) => {
@@ -259,17 +308,23 @@ impl Imports<'_> {
             name: link.name.clone(),
             tier,
         };
-        started.links.push((self.component.wired.application, report));
+        started
+            .links
+            .push((self.component.wired.application, report));
         Ok(capability)
     }
 
     /// Returns the link for `interface`: the one named `default`, else the first.
     fn link(&self, interface: &WitInterface, started: &mut Started) -> Option<&WiredLink> {
         let links = &self.component.wired.links;
-        let fitting: Vec<&WiredLink> =
-            links.iter().filter(|link| interface.accepts(&link.interface)).collect();
-        let link =
-            fitting.iter().find(|link| link.name.as_str() == "default").or(fitting.first())?;
+        let fitting: Vec<&WiredLink> = links
+            .iter()
+            .filter(|link| interface.accepts(&link.interface))
+            .collect();
+        let link = fitting
+            .iter()
+            .find(|link| link.name.as_str() == "default")
+            .or(fitting.first())?;
         if fitting.len() > 1 {
             started.notes.push((
                 self.component.wired.application,
@@ -293,17 +348,27 @@ impl Imports<'_> {
             StartError::Problems(vec![problem(self.deployable, link.span, message, hint)])
         };
         let Some(target) = self.by_id.get(&link.target) else {
-            return Err(problem(format!("{} is not started here", link.target), None));
+            let hint = "give it instances".to_owned();
+            return Err(problem(
+                format!("{} is not started here", link.target),
+                Some(hint),
+            ));
         };
         let wanted: Option<WitInterface> = import.parse().ok();
         let exports = target.compiled.exports();
         let export = exports.iter().find(|export| {
             let offered = export.parse::<WitInterface>();
-            wanted.as_ref().zip(offered.as_ref().ok()).is_some_and(|(w, o)| w.accepts(o))
+            wanted
+                .as_ref()
+                .zip(offered.as_ref().ok())
+                .is_some_and(|(w, o)| w.accepts(o))
         });
         let Some(export) = export else {
             let hint = format!("it exports {}", exports.join(", "));
-            return Err(problem(format!("{} does not export {import}", link.target), Some(hint)));
+            return Err(problem(
+                format!("{} does not export {import}", link.target),
+                Some(hint),
+            ));
         };
         let caller = &self.component.compiled;
         ProcessLink::new(caller, import, target.handle.clone(), export.clone())
@@ -342,7 +407,12 @@ fn explain_unsatisfied(id: &ComponentId, missing: &Unsatisfied) -> String {
     let Ok(interface) = import.parse::<WitInterface>() else {
         return format!("component {id} imports {import}, which no link provides");
     };
-    let WitInterface { namespace, package, interface: name, .. } = &interface;
+    let WitInterface {
+        namespace,
+        package,
+        interface: name,
+        ..
+    } = &interface;
     format!(
         "component {id} imports {import}, which no link provides; add to its traits:\n\
          \x20   - type: link\n\

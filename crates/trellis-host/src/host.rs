@@ -19,11 +19,12 @@ use trellis_gateway::{
 };
 
 use crate::deploy::{self, Loaded};
+use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::progress::Observer;
 use crate::report::{ApplicationReport, ComponentReport, HostReport};
 use crate::routing::{self, PlannedRoute};
-use crate::wiring::{self, Deployable, WiredRoute, Wiring};
+use crate::wiring::{self, WiredRoute, Wiring};
 
 /// What all keys and values in memory of one provider may take. A quarter of a small machine.
 const MEMORY_STORE_BYTES_MAX: usize = 256 << 20;
@@ -74,7 +75,9 @@ impl Stores {
         let open = || async {
             let options = OpenOptions::new(&self.file);
             let store = tokio::task::spawn_blocking(move || EmbeddedBackend::open(options)).await;
-            let store = store.map_err(|_| StartError::Internal { path: self.file.clone() })?;
+            let store = store.map_err(|_| StartError::Internal {
+                path: self.file.clone(),
+            })?;
             Ok::<_, StartError>(Arc::new(store?))
         };
         Ok(self.embedded.get_or_try_init(open).await?.clone())
@@ -108,7 +111,11 @@ impl Host {
             wiring::wire(&applications, config.default_http).map_err(StartError::Problems)?;
         let bound = bind(&wiring, &config).await?;
         let platform = platform(&config).await?;
-        let Wiring { components, routes, notes } = wiring;
+        let Wiring {
+            components,
+            routes,
+            notes,
+        } = wiring;
         let loaded = deploy::load_all(&platform, &applications, components, observer).await?;
         let started = deploy::start_all(&platform, &applications, &loaded, observer).await?;
         check_handlers(&applications, &loaded, &routes)?;
@@ -122,8 +129,16 @@ impl Host {
             report.applications[application].notes.push(note);
         }
         let gateways = open(&platform, bound, planned, &mut report)?;
-        let components = loaded.into_iter().map(|component| component.handle).collect();
-        Ok(Self { platform, gateways, components, report })
+        let components = loaded
+            .into_iter()
+            .map(|component| component.handle)
+            .collect();
+        Ok(Self {
+            platform,
+            gateways,
+            components,
+            report,
+        })
     }
 
     /// Returns what runs.
@@ -210,20 +225,29 @@ fn check_handlers(
         let Some(target) = loaded.iter().find(|it| *it.handle.id() == route.component) else {
             continue;
         };
-        if target.handle.generation().is_some_and(|generation| generation.serves_http()) {
+        if target
+            .handle
+            .generation()
+            .is_some_and(|generation| generation.serves_http())
+        {
             continue;
         }
         let exports = target.compiled.exports();
         let message = format!("component {} does not answer HTTP", route.component);
         let hint = if exports.is_empty() {
-            "it exports nothing; it must export wasi:http/incoming-handler@0.2 or handler@0.3".into()
+            "it exports nothing; it must export wasi:http/incoming-handler@0.2 or handler@0.3"
+                .into()
         } else {
             format!("it exports {}", exports.join(", "))
         };
         let deployable = &applications[route.application];
         problems.push(wiring::problem(deployable, route.span, message, Some(hint)));
     }
-    if problems.is_empty() { Ok(()) } else { Err(StartError::Problems(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::Problems(problems))
+    }
 }
 
 fn plan_routes(
@@ -234,7 +258,9 @@ fn plan_routes(
     routes
         .iter()
         .filter_map(|route| {
-            let component = loaded.iter().find(|it| *it.handle.id() == route.component)?;
+            let component = loaded
+                .iter()
+                .find(|it| *it.handle.id() == route.component)?;
             let planned = PlannedRoute {
                 address: route.address,
                 host: route.host.clone(),
@@ -247,11 +273,7 @@ fn plan_routes(
         .collect()
 }
 
-fn report(
-    applications: &[Deployable],
-    loaded: &[Loaded],
-    notes: Vec<Vec<String>>,
-) -> HostReport {
+fn report(applications: &[Deployable], loaded: &[Loaded], notes: Vec<Vec<String>>) -> HostReport {
     let mut reports: Vec<ApplicationReport> = applications
         .iter()
         .zip(notes)
@@ -265,14 +287,19 @@ fn report(
         })
         .collect();
     for component in loaded {
-        reports[component.wired.application].components.push(ComponentReport {
-            id: component.handle.id().clone(),
-            digest: component.artifact_digest.clone(),
-            wasi: component.compiled.wasi_level().name(),
-            from_cache: component.compiled.from_cache,
-        });
+        reports[component.wired.application]
+            .components
+            .push(ComponentReport {
+                id: component.handle.id().clone(),
+                digest: component.artifact_digest.clone(),
+                wasi: component.compiled.wasi_level().name(),
+                from_cache: component.compiled.from_cache,
+            });
     }
-    HostReport { applications: reports, listening: Vec::new() }
+    HostReport {
+        applications: reports,
+        listening: Vec::new(),
+    }
 }
 
 /// Gives each gateway its routes and tells the components' clients what is on this host.
@@ -288,7 +315,9 @@ fn open(
         let address = gateway.local_addr();
         let mut routes = Vec::new();
         for (application, route) in planned.iter().filter(|(_, route)| route.address == asked) {
-            report.applications[*application].urls.push(routing::url(route, address));
+            report.applications[*application]
+                .urls
+                .push(routing::url(route, address));
             routes.push(route.clone());
         }
         let table =

@@ -1,10 +1,11 @@
 //! One node: takes applications, starts their components, links them and serves them.
 //!
-//! Knows how an application becomes running components ([`Host::deploy`]) and which of its providers
+//! Knows how an application becomes running components ([`Host::start`]) and which of its providers
 //! the host itself contains. Knows no command line.
 
 mod built_in;
 mod deploy;
+mod deployable;
 mod error;
 mod host;
 mod http_route;
@@ -16,10 +17,12 @@ mod satisfier;
 mod wiring;
 
 pub use built_in::BuiltIn;
+pub use deployable::Deployable;
 pub use error::{Problem, StartError};
 pub use host::{Host, HostConfig};
 pub use progress::{Observer, Progress};
 pub use report::{ApplicationReport, ComponentReport, HostReport, LinkReport, Tier};
 pub use satisfier::Satisfier;
-pub use wiring::Deployable;
-pub use trellis_gateway::{BindError, DrainReport, GatewayLimits, ShutdownSignal, ShutdownTrigger, shutdown_channel};
+pub use trellis_gateway::{
+    BindError, DrainReport, GatewayLimits, ShutdownSignal, ShutdownTrigger, shutdown_channel,
+};

@@ -23,7 +23,9 @@ impl OutgoingHttp for LinkedClient {
         let timeouts = Timeouts {
             connect: options.connect_timeout.unwrap_or(defaults.connect),
             first_byte: options.first_byte_timeout.unwrap_or(defaults.first_byte),
-            between_bytes: options.between_bytes_timeout.unwrap_or(defaults.between_bytes),
+            between_bytes: options
+                .between_bytes_timeout
+                .unwrap_or(defaults.between_bytes),
         };
         Box::pin(async move {
             let request = request.map(|body| RequestBody::new(body.map_err(boxed)));
@@ -49,7 +51,10 @@ fn name(error: &ClientError) -> OutgoingError {
         "destination-IP-prohibited" => OutgoingError::DestinationIpProhibited,
         "destination-IP-unroutable" => OutgoingError::DestinationIpUnroutable,
         "destination-unavailable" => OutgoingError::DestinationUnavailable,
-        "DNS-error" => OutgoingError::DnsError { rcode: None, info_code: None },
+        "DNS-error" => OutgoingError::DnsError {
+            rcode: None,
+            info_code: None,
+        },
         "DNS-timeout" => OutgoingError::DnsTimeout,
         "connection-limit-reached" => OutgoingError::ConnectionLimitReached,
         "connection-refused" => OutgoingError::ConnectionRefused,
@@ -78,14 +83,18 @@ impl LocalEntrance {
     }
 
     fn find(&self, path: &str) -> Option<Arc<ComponentHandle>> {
-        self.routes.iter().find(|(prefix, _)| is_below(path, prefix)).map(|(_, c)| c.clone())
+        self.routes
+            .iter()
+            .find(|(prefix, _)| is_below(path, prefix))
+            .map(|(_, c)| c.clone())
     }
 }
 
 /// Tells whether `path` is `prefix` or something below it.
 fn is_below(path: &str, prefix: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl LocalService for LocalEntrance {
@@ -99,13 +108,15 @@ impl LocalService for LocalEntrance {
                 class: ErrorClass::Unavailable,
                 message: "no component of this host answers for this path".to_owned(),
             })?;
-            let request = request.map(|body| {
-                WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated))
-            });
-            let response = component.handle_http(request).await.map_err(|error| LocalFailure {
-                class: error.class,
-                message: error.message().to_owned(),
-            })?;
+            let request = request
+                .map(|body| WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated)));
+            let response = component
+                .handle_http(request)
+                .await
+                .map_err(|error| LocalFailure {
+                    class: error.class,
+                    message: error.message().to_owned(),
+                })?;
             Ok(response.map(|body| RequestBody::new(body.map_err(boxed))))
         })
     }

@@ -28,7 +28,9 @@ pub(crate) fn table(routes: &[PlannedRoute]) -> Result<RouteTable, RouteError> {
             name: format!("component {}", route.component.id()),
             host: route.host.clone(),
             path_prefix: route.path_prefix.clone(),
-            handler: Arc::new(HttpRoute { component: route.component.clone() }),
+            handler: Arc::new(HttpRoute {
+                component: route.component.clone(),
+            }),
         })
         .collect();
     RouteTable::new(routes)
@@ -50,8 +52,13 @@ pub(crate) fn local_map(bound: &[(SocketAddr, Vec<PlannedRoute>)]) -> LocalMap {
     for (address, routes) in bound {
         for route in routes {
             for host in names(route, *address) {
-                let Ok(host) = HttpHost::parse(&host) else { continue };
-                let authority = Authority { host, port: address.port() };
+                let Ok(host) = HttpHost::parse(&host) else {
+                    continue;
+                };
+                let authority = Authority {
+                    host,
+                    port: address.port(),
+                };
                 let entry = (route.path_prefix.clone(), route.component.clone());
                 entrances.entry(authority).or_default().push(entry);
             }
@@ -60,7 +67,10 @@ pub(crate) fn local_map(bound: &[(SocketAddr, Vec<PlannedRoute>)]) -> LocalMap {
     entrances
         .into_iter()
         .map(|(authority, routes)| {
-            (authority, Arc::new(LocalEntrance::new(routes)) as Arc<dyn LocalService>)
+            (
+                authority,
+                Arc::new(LocalEntrance::new(routes)) as Arc<dyn LocalService>,
+            )
         })
         .collect()
 }

@@ -29,7 +29,17 @@ impl Satisfier {
         if BuiltIn::HttpClient.provides(package, name) {
             return Self::Opened(BuiltIn::HttpClient);
         }
-        let always = ["cli", "clocks", "config", "filesystem", "http", "io", "logging", "random", "sockets"];
+        let always = [
+            "cli",
+            "clocks",
+            "config",
+            "filesystem",
+            "http",
+            "io",
+            "logging",
+            "random",
+            "sockets",
+        ];
         if always.contains(&package) {
             return Self::Always;
         }
@@ -38,7 +48,11 @@ impl Satisfier {
             .map(|(_, built_in)| *built_in)
             .filter(|built_in| built_in.provides(package, name))
             .collect();
-        if offers.is_empty() { Self::Component(interface.clone()) } else { Self::Linked(offers) }
+        if offers.is_empty() {
+            Self::Component(interface.clone())
+        } else {
+            Self::Linked(offers)
+        }
     }
 }
 

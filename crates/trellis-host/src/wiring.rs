@@ -2,99 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use trellis_capabilities::http_client::AllowList;
-use trellis_core::{ApplicationName, ComponentId, LinkName, WitInterface};
+use trellis_core::{ComponentId, LinkName, WitInterface};
 use trellis_manifest::{
-    Application, Component, ComponentKind, ConfigSet, Diagnostic, ImageRef, LimitOverrides, Link, LinkInterface,
-    Origin, Span,
+    Component, ComponentKind, ConfigSet, Diagnostic, ImageRef, Link, Origin, Span,
 };
 
 use crate::built_in::{self, BuiltIn};
+use crate::deployable::Deployable;
 use crate::error::Problem;
-
-/// Leaves room for the derived part of the component's id.
-const COMPONENT_NAME_CHARACTERS_MAX: usize = 128;
-
-/// An application and the folder that its relative paths start from.
-#[derive(Clone, Debug)]
-pub struct Deployable {
-    /// The application.
-    pub application: Application,
-    /// The folder of its manifest.
-    pub folder: PathBuf,
-    /// A manifest names it, so that problems have a place there.
-    pub has_manifest: bool,
-}
-
-impl Deployable {
-    /// Makes an application of a single component, with a route to it at `http`.
-    pub fn component(path: &Path, http: SocketAddr) -> Self {
-        let span = Span::at(1, 1);
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        let name: String = stem
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
-            .take(COMPONENT_NAME_CHARACTERS_MAX)
-            .collect();
-        let name = if name.is_empty() { "component".to_owned() } else { name };
-        let id = |component: &str| {
-            ComponentId::derive(&name, component).expect("letters, digits and dashes, not too many")
-        };
-        let entry = |component: &str, kind, image, links| Component {
-            name: component.to_owned(),
-            id: id(component),
-            kind,
-            origin: Origin::Image { image, span },
-            config: Vec::new(),
-            secrets: Vec::new(),
-            scaler: None,
-            links,
-            limits: LimitOverrides::default(),
-            reuse: None,
-            span,
-        };
-        let address = ("address".to_owned(), http.to_string());
-        let link = Link {
-            target: "component".to_owned(),
-            namespace: "wasi".to_owned(),
-            package: "http".to_owned(),
-            interfaces: vec![LinkInterface { name: "incoming-handler".to_owned(), span }],
-            name: LinkName::default(),
-            source_config: vec![ConfigSet {
-                name: "address".to_owned(),
-                properties: Some(BTreeMap::from([address])),
-                span,
-            }],
-            target_config: Vec::new(),
-            source_secrets: Vec::new(),
-            target_secrets: Vec::new(),
-            span,
-            target_span: span,
-        };
-        let image = ImageRef::File(path.to_string_lossy().into_owned());
-        let server = ImageRef::BuiltIn(BuiltIn::HttpServer.name().to_owned());
-        Self {
-            application: Application {
-                name: ApplicationName::new(&name).expect("letters, digits and dashes, not too many"),
-                version: None,
-                annotations: BTreeMap::new(),
-                labels: BTreeMap::new(),
-                policies: Vec::new(),
-                components: vec![
-                    entry("component", ComponentKind::Component, image, Vec::new()),
-                    entry("http", ComponentKind::Capability, server, vec![link]),
-                ],
-                warnings: Vec::new(),
-                source_name: path.to_string_lossy().into(),
-                span,
-            },
-            folder: PathBuf::new(),
-            has_manifest: false,
-        }
-    }
-}
 
 /// What the applications come to, before anything is loaded.
 #[derive(Default)]
@@ -153,12 +71,20 @@ pub(crate) fn wire(
     applications: &[Deployable],
     default_http: SocketAddr,
 ) -> Result<Wiring, Vec<Problem>> {
-    let mut wirer = Wirer { applications, default_http, problems: Vec::new() };
+    let mut wirer = Wirer {
+        applications,
+        default_http,
+        problems: Vec::new(),
+    };
     let mut wiring = Wiring::default();
     for index in 0..applications.len() {
         wirer.application(index, &mut wiring);
     }
-    if wirer.problems.is_empty() { Ok(wiring) } else { Err(wirer.problems) }
+    if wirer.problems.is_empty() {
+        Ok(wiring)
+    } else {
+        Err(wirer.problems)
+    }
 }
 
 struct Wirer<'a> {
@@ -173,7 +99,14 @@ impl<'a> Wirer<'a> {
         let mut notes = Vec::new();
         for entry in &deployable.application.components {
             self.check_entry(index, entry, &mut notes);
+            self.note_unused_keys(index, entry, &mut notes);
             match entry.kind {
+                ComponentKind::Component if entry.instances() == Some(0) => {
+                    notes.push(format!(
+                        "{}: instances: 0, so it is not started",
+                        entry.name
+                    ));
+                }
                 ComponentKind::Component => {
                     wiring.components.extend(self.component(index, entry));
                 }
@@ -190,10 +123,16 @@ impl<'a> Wirer<'a> {
     /// Says what this host does differently from what the entry asks for.
     fn check_entry(&mut self, index: usize, entry: &Component, notes: &mut Vec<String>) {
         let secrets = entry.secrets.iter().chain(
-            entry.links.iter().flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets)),
+            entry
+                .links
+                .iter()
+                .flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets)),
         );
         for secret in secrets {
-            let message = format!("secret {} cannot be read: this host has no secret store", secret.name);
+            let message = format!(
+                "secret {} cannot be read: this host has no secret store",
+                secret.name
+            );
             self.problem(index, secret.span, message, None);
         }
         for spread in entry.scaler.iter().flat_map(|scaler| &scaler.spread) {
@@ -208,12 +147,49 @@ impl<'a> Wirer<'a> {
             && let Some(found) = BuiltIn::for_image(image)
             && found.substitute
         {
-            notes.push(format!("{}: {image} is run by the built-in {}", entry.name, found.built_in.name()));
+            notes.push(format!(
+                "{}: {image} is run by the built-in {}",
+                entry.name,
+                found.built_in.name()
+            ));
+        }
+    }
+
+    /// Notes config keys that the built-in at the other end does not read, so that a misspelt one is
+    /// seen.
+    fn note_unused_keys(&mut self, index: usize, entry: &Component, notes: &mut Vec<String>) {
+        for link in &entry.links {
+            let (sets, built_in) = match entry.kind {
+                ComponentKind::Capability => (&link.source_config, Some(BuiltIn::HttpServer)),
+                ComponentKind::Component => {
+                    let target = self.applications[index].application.component(&link.target);
+                    let image = target.and_then(|target| target.image());
+                    let found = image.and_then(|(image, _)| BuiltIn::for_image(image));
+                    (&link.target_config, found.map(|found| found.built_in))
+                }
+            };
+            let Some(built_in) = built_in else { continue };
+            for key in sets
+                .iter()
+                .flat_map(|set| set.properties.iter().flat_map(|map| map.keys()))
+            {
+                if !built_in.config_keys().contains(&key.as_str()) {
+                    notes.push(format!(
+                        "{} -> {}: config key {key} is not used; the built-in {} reads {}",
+                        entry.name,
+                        link.target,
+                        built_in.name(),
+                        built_in.config_keys().join(", ")
+                    ));
+                }
+            }
         }
     }
 
     fn component(&mut self, index: usize, entry: &Component) -> Option<WiredComponent> {
-        let Origin::Image { image, span } = &entry.origin else { return None };
+        let Origin::Image { image, span } = &entry.origin else {
+            return None;
+        };
         let Some(path) = image.resolve(&self.applications[index].folder) else {
             let hint = "build it and give its path, such as `./build/app.wasm`".to_owned();
             let message = match image {
@@ -227,7 +203,9 @@ impl<'a> Wirer<'a> {
         let mut links = Vec::new();
         let mut allow = None;
         for link in &entry.links {
-            let Some((target, kind)) = self.target(index, link) else { continue };
+            let Some((target, kind)) = self.target(index, link) else {
+                continue;
+            };
             let target_config = self.merge(index, &link.target_config);
             if kind == TargetKind::BuiltIn(BuiltIn::HttpClient) {
                 allow = self.allow_list(index, link, &target_config);
@@ -263,12 +241,20 @@ impl<'a> Wirer<'a> {
         interface: &WitInterface,
         span: Span,
     ) {
-        let TargetKind::BuiltIn(built_in) = kind else { return };
-        if interface.namespace == "wasi" && built_in.provides(&interface.package, &interface.interface) {
+        let TargetKind::BuiltIn(built_in) = kind else {
+            return;
+        };
+        if interface.namespace == "wasi"
+            && built_in.provides(&interface.package, &interface.interface)
+        {
             return;
         }
         let message = format!("{} does not provide {interface}", link.target);
-        let hint = format!("the built-in {} provides {}", built_in.name(), built_in.offer());
+        let hint = format!(
+            "the built-in {} provides {}",
+            built_in.name(),
+            built_in.offer()
+        );
         self.problem(index, span, message, Some(hint));
     }
 
@@ -311,17 +297,31 @@ impl<'a> Wirer<'a> {
     fn entry(&mut self, index: usize, name: &str, span: Span) -> Option<(usize, &'a Component)> {
         let applications = self.applications;
         let entry = applications[index].application.component(name)?;
-        let Origin::Application { application, component, .. } = &entry.origin else {
+        let Origin::Application {
+            application,
+            component,
+            ..
+        } = &entry.origin
+        else {
             return Some((index, entry));
         };
-        let owner = applications.iter().position(|it| it.application.name == *application);
+        let owner = applications
+            .iter()
+            .position(|it| it.application.name == *application);
         let shared = owner.and_then(|owner| {
             let found = applications[owner].application.component(component)?;
-            applications[owner].application.is_shared().then_some((owner, found))
+            applications[owner]
+                .application
+                .is_shared()
+                .then_some((owner, found))
         });
         if shared.is_none() {
-            let message = format!("{name} is component {component} of application {application}, which is not shared here");
-            let hint = format!("start both together: `trellis up` takes several manifests; {application} needs the annotation experimental.wasmcloud.dev/shared: \"true\"");
+            let message = format!(
+                "{name} is component {component} of application {application}, which is not shared here"
+            );
+            let hint = format!(
+                "start both together: `trellis up` takes several manifests; {application} needs the annotation experimental.wasmcloud.dev/shared: \"true\""
+            );
             self.problem(index, span, message, Some(hint));
         }
         shared
@@ -332,10 +332,18 @@ impl<'a> Wirer<'a> {
         if let Some(found) = BuiltIn::for_image(image) {
             return Some(found.built_in);
         }
-        let names: Vec<String> =
-            built_in::NAMES.iter().map(|(name, _)| format!("builtin:{name}")).collect();
-        let message = format!("provider {image} cannot be run: this host runs only built-in providers");
-        self.problem(index, span, message, Some(format!("use one of {}", names.join(", "))));
+        let names: Vec<String> = built_in::NAMES
+            .iter()
+            .map(|(name, _)| format!("builtin:{name}"))
+            .collect();
+        let message =
+            format!("provider {image} cannot be run: this host runs only built-in providers");
+        self.problem(
+            index,
+            span,
+            message,
+            Some(format!("use one of {}", names.join(", "))),
+        );
         None
     }
 
@@ -343,20 +351,44 @@ impl<'a> Wirer<'a> {
         let (owner, server) = self.entry(index, &entry.name, entry.span)?;
         let built_in = self.built_in(owner, server)?;
         if built_in != BuiltIn::HttpServer {
-            let message = format!("{} calls nothing, so it cannot be the source of a link", entry.name);
-            self.problem(index, link.span, message, Some("only an HTTP server calls components".into()));
+            let message = format!(
+                "{} calls nothing, so it cannot be the source of a link",
+                entry.name
+            );
+            self.problem(
+                index,
+                link.span,
+                message,
+                Some("only an HTTP server calls components".into()),
+            );
             return None;
         }
         let handler = |name: &str| matches!(name, "incoming-handler" | "handler");
         let is_http = link.namespace == "wasi" && link.package == "http";
-        if !is_http || !link.interfaces.iter().any(|interface| handler(&interface.name)) {
-            let message = format!("an HTTP server calls wasi:http, not {}:{}", link.namespace, link.package);
-            self.problem(index, link.span, message, Some("interfaces: [incoming-handler]".into()));
+        if !is_http
+            || !link
+                .interfaces
+                .iter()
+                .any(|interface| handler(&interface.name))
+        {
+            let message = format!(
+                "an HTTP server calls wasi:http, not {}:{}",
+                link.namespace, link.package
+            );
+            self.problem(
+                index,
+                link.span,
+                message,
+                Some("interfaces: [incoming-handler]".into()),
+            );
             return None;
         }
         let (component, kind) = self.target(index, link)?;
         if kind != TargetKind::Component {
-            let message = format!("{} is a provider; an HTTP server calls components", link.target);
+            let message = format!(
+                "{} is a provider; an HTTP server calls components",
+                link.target
+            );
             self.problem(index, link.target_span, message, None);
             return None;
         }
@@ -366,7 +398,10 @@ impl<'a> Wirer<'a> {
             application: index,
             address: self.address(index, link, &config)?,
             host: config.get("host").cloned(),
-            path_prefix: config.get("path").cloned().unwrap_or_else(|| "/".to_owned()),
+            path_prefix: config
+                .get("path")
+                .cloned()
+                .unwrap_or_else(|| "/".to_owned()),
             component,
             span: link.span,
         })
@@ -378,13 +413,19 @@ impl<'a> Wirer<'a> {
         link: &Link,
         config: &BTreeMap<String, String>,
     ) -> Option<SocketAddr> {
-        let Some(text) = config.get("address").or_else(|| config.get("default_address")) else {
+        let Some(text) = config
+            .get("address")
+            .or_else(|| config.get("default_address"))
+        else {
             return Some(self.default_http);
         };
         match text.parse() {
             Ok(address) => Some(address),
             Err(_) => {
-                let span = link.source_config.first().map_or(link.span, |config| config.span);
+                let span = link
+                    .source_config
+                    .first()
+                    .map_or(link.span, |config| config.span);
                 let message = format!("{text:?} is not an address to listen on");
                 let hint = "write an IP address and a port, such as 127.0.0.1:8000".to_owned();
                 self.problem(index, span, message, Some(hint));
@@ -399,10 +440,17 @@ impl<'a> Wirer<'a> {
         for set in sets {
             match &set.properties {
                 Some(properties) => {
-                    merged.extend(properties.iter().map(|(key, value)| (key.clone(), value.clone())));
+                    merged.extend(
+                        properties
+                            .iter()
+                            .map(|(key, value)| (key.clone(), value.clone())),
+                    );
                 }
                 None => {
-                    let message = format!("config {} has no properties here, and this host keeps no named configs", set.name);
+                    let message = format!(
+                        "config {} has no properties here, and this host keeps no named configs",
+                        set.name
+                    );
                     let hint = "write its properties into the manifest".to_owned();
                     self.problem(index, set.span, message, Some(hint));
                 }
@@ -412,7 +460,8 @@ impl<'a> Wirer<'a> {
     }
 
     fn problem(&mut self, index: usize, span: Span, message: String, hint: Option<String>) {
-        self.problems.push(problem(&self.applications[index], span, message, hint));
+        self.problems
+            .push(problem(&self.applications[index], span, message, hint));
     }
 }
 

@@ -79,8 +79,9 @@ impl ImageRef {
                 Ok(Self::File(text.into()))
             };
         }
-        let built_in =
-            text.strip_prefix(BUILT_IN_SCHEME).or_else(|| text.strip_prefix(BUILT_IN_SHORT));
+        let built_in = text
+            .strip_prefix(BUILT_IN_SCHEME)
+            .or_else(|| text.strip_prefix(BUILT_IN_SHORT));
         if let Some(name) = built_in {
             let known = |c: char| c.is_ascii_alphanumeric() || c == '-';
             let fits = !name.is_empty() && name.chars().all(known);

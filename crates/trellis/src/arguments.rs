@@ -7,7 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Run WebAssembly components anywhere, in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "trellis", version, max_term_width = 80, propagate_version = true)]
+#[command(
+    name = "trellis",
+    version,
+    max_term_width = 80,
+    propagate_version = true
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,7 +41,12 @@ pub(crate) struct Up {
     pub(crate) paths: Vec<PathBuf>,
 
     /// Listen here for components whose link names no address
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8000", env = "TRELLIS_HTTP")]
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:8000",
+        env = "TRELLIS_HTTP"
+    )]
     pub(crate) http: SocketAddr,
 
     /// Keep durable state in this folder [default: trellis in the XDG data folder]
@@ -52,7 +62,12 @@ pub(crate) struct Up {
     pub(crate) guest_memory: Option<u64>,
 
     /// Log at this level, or by target, such as `info,guest=debug`
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "TRELLIS_LOG")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "TRELLIS_LOG"
+    )]
     pub(crate) log: String,
 
     /// Write what started as text or as one line of JSON

@@ -22,17 +22,26 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something failed: one line, its causes, and what to do next.
     pub(crate) fn new(error: &dyn std::error::Error, hint: Option<&str>) -> Self {
-        Self { text: render(&with_causes(error), hint), code: FAILED }
+        Self {
+            text: render(&with_causes(error), hint),
+            code: FAILED,
+        }
     }
 
     /// Something failed that has no error value.
     pub(crate) fn message(message: &str, hint: Option<&str>) -> Self {
-        Self { text: render(message, hint), code: FAILED }
+        Self {
+            text: render(message, hint),
+            code: FAILED,
+        }
     }
 
     /// What was typed cannot be done.
     pub(crate) fn usage(message: &str, hint: Option<&str>) -> Self {
-        Self { text: render(message, hint), code: USAGE }
+        Self {
+            text: render(message, hint),
+            code: USAGE,
+        }
     }
 
     /// A text that is rendered already.
@@ -50,11 +59,15 @@ impl Failure {
                 let (text, _) = text.split_once("\nhint:").unwrap_or((&text, ""));
                 let hint = "stop that process, or choose another port with `--http 127.0.0.1:PORT` \
                             or in the manifest's `address`";
-                Self { text: render(text, Some(hint)), code: FAILED }
+                Self {
+                    text: render(text, Some(hint)),
+                    code: FAILED,
+                }
             }
-            error @ StartError::Internal { .. } => {
-                Self { text: render(&with_causes(&error), None), code: INTERNAL }
-            }
+            error @ StartError::Internal { .. } => Self {
+                text: render(&with_causes(&error), None),
+                code: INTERNAL,
+            },
             error => Self::new(&error, error_hint(&error)),
         }
     }

@@ -15,7 +15,9 @@ pub(crate) fn data(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 /// Returns the folder of compiled code.
 pub(crate) fn cache(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    choose(chosen, "--cache", |base| base.cache_dir().join(NAME).join("compiled"))
+    choose(chosen, "--cache", |base| {
+        base.cache_dir().join(NAME).join("compiled")
+    })
 }
 
 fn choose(

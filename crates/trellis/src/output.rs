@@ -68,7 +68,11 @@ struct LinkOutput<'a> {
 impl<'a> From<&'a HostReport> for UpOutput<'a> {
     fn from(report: &'a HostReport) -> Self {
         Self {
-            applications: report.applications.iter().map(ApplicationOutput::from).collect(),
+            applications: report
+                .applications
+                .iter()
+                .map(ApplicationOutput::from)
+                .collect(),
             listening: report.listening.iter().map(ToString::to_string).collect(),
         }
     }
@@ -76,12 +80,15 @@ impl<'a> From<&'a HostReport> for UpOutput<'a> {
 
 impl<'a> From<&'a ApplicationReport> for ApplicationOutput<'a> {
     fn from(application: &'a ApplicationReport) -> Self {
-        let components = application.components.iter().map(|component| ComponentOutput {
-            id: component.id.as_str(),
-            digest: &component.digest,
-            wasi: component.wasi,
-            from_cache: component.from_cache,
-        });
+        let components = application
+            .components
+            .iter()
+            .map(|component| ComponentOutput {
+                id: component.id.as_str(),
+                digest: &component.digest,
+                wasi: component.wasi,
+                from_cache: component.from_cache,
+            });
         let links = application.links.iter().map(|link| LinkOutput {
             source: link.source.as_str(),
             target: link.target.as_str(),

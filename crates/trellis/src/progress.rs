@@ -52,7 +52,11 @@ impl Observer for Shown {
     fn observe(&self, progress: Progress) {
         match progress {
             Progress::Compiling(id) => self.doing(format!("compiling {id}")),
-            Progress::Compiled { id, elapsed, from_cache } => {
+            Progress::Compiled {
+                id,
+                elapsed,
+                from_cache,
+            } => {
                 let how = if from_cache { "loaded" } else { "compiled" };
                 self.line(format!("{how} {id} in {} ms", elapsed.as_millis()));
             }

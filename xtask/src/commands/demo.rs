@@ -72,7 +72,7 @@ fn build_trellis() -> Result<PathBuf> {
     let mut build = Command::new(project::cargo());
     shell::run(
         build
-            .args(["build", "--package", "trellis"])
+            .args(["build", "--workspace", "--bin", "trellis"])
             .current_dir(project::root()),
     )?;
     Ok(project::target().join("debug/trellis"))

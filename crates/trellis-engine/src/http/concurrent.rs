@@ -4,193 +4,94 @@
 //! that a request which never waits costs no task and no queue; when it has to wait it moves to a task
 //! of its own and takes further requests from the queue of the generation.
 
-use std::collections::VecDeque;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
-use std::time::Instant;
+mod job;
+mod queue;
+mod watched;
 
-use ::http::{HeaderValue, Request, Response};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use ::http::{Request, Response};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http_body::Body;
-use http_body_util::BodyExt;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use trellis_core::ErrorClass;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
-use super::response_body::ResponseBody;
+use self::job::{Job, Ticket, Tickets, lock};
+pub(crate) use self::queue::Concurrent;
+use self::watched::Watched;
+use super::response_body::{ResponseBody, Rest};
 use super::sequential::answered_with_error;
 use crate::call_error::CallError;
 use crate::component::{Generation, Permit};
 use crate::cpu_meter::CpuMeter;
-use crate::guarded::deadline_error;
+use crate::guarded::Deadline;
 use crate::instance_pool::{HttpGuest, Live};
 use crate::state::State;
-
-type Answer = Result<Response<WasiBody>, CallError>;
 
 /// How sending the request's body ended, for the guest.
 type BodyResult = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
 
-/// A request on its way into an instance.
-struct Job {
-    request: Request<WasiBody>,
-    request_id: Option<HeaderValue>,
-    ticket: Arc<Ticket>,
-    /// It gets an instance to itself.
-    alone: bool,
-}
-
-/// What the outside holds of a request: where its answer goes, and until when.
-struct Ticket {
-    answer: Mutex<Option<oneshot::Sender<Answer>>>,
-    expires: Instant,
-    /// The head of a request that may be sent to another instance when a neighbour traps: it changes
-    /// nothing and has no body.
-    replay: Mutex<Option<Box<::http::request::Parts>>>,
-}
-
-impl Ticket {
-    fn take_replay(&self) -> Option<Box<::http::request::Parts>> {
-        self.replay.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Answer>>> {
-        self.answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn answer(&self, answer: Answer) {
-        if let Some(sender) = self.lock().take() {
-            // A receiver that is gone has cancelled its request.
-            let _ = sender.send(answer);
-        }
-    }
-
-    /// Tells whether somebody still waits for the answer, and wakes `context` when that ends.
-    fn poll_open(&self, context: &mut Context<'_>) -> bool {
-        self.lock().as_mut().is_some_and(|sender| sender.poll_closed(context).is_pending())
-    }
-}
-
-/// The queue of one generation and its drivers that take from it.
-pub(crate) struct Concurrent {
-    queues: Mutex<Queues>,
-    arrived: Notify,
-    /// Drivers that have room for another request.
-    accepting: AtomicU32,
-    /// Drivers that exist.
-    drivers: AtomicU32,
-    drivers_max: u32,
-    requests_max: u32,
-}
-
-/// Requests that no driver has taken yet. Bounded by admission: each holds a place there.
-#[derive(Default)]
-struct Queues {
-    /// For any driver with room.
-    shared: VecDeque<Job>,
-    /// Each for a driver of its own.
-    alone: VecDeque<Job>,
-}
-
-impl Concurrent {
-    pub(crate) fn new(instances_max: u32, concurrency_max: u32) -> Self {
-        Self {
-            queues: Mutex::default(),
-            arrived: Notify::new(),
-            accepting: AtomicU32::new(0),
-            drivers: AtomicU32::new(0),
-            drivers_max: instances_max.max(1),
-            requests_max: concurrency_max.max(1),
-        }
-    }
-
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) {
-        if job.alone {
-            self.queues().alone.push_back(job);
-        } else {
-            self.queues().shared.push_back(job);
-            self.arrived.notify_one();
-        }
-    }
-
-    /// Takes a request to join others.
-    fn take_shared(&self) -> Option<Job> {
-        self.queues().shared.pop_front()
-    }
-
-    /// Takes the first request of a new driver.
-    fn take_any(&self) -> Option<Job> {
-        let mut queues = self.queues();
-        queues.alone.pop_front().or_else(|| queues.shared.pop_front())
-    }
-
-    /// Tells whether a request waits that no existing driver will take.
-    fn needs_driver(&self) -> bool {
-        let queues = self.queues();
-        !queues.alone.is_empty() || (self.accepting.load(SeqCst) == 0 && !queues.shared.is_empty())
-    }
-
-    /// Counts one more driver, where there may be one; [`drive`] counts it out.
-    fn try_start_driver(&self) -> bool {
-        if self.drivers.fetch_add(1, SeqCst) < self.drivers_max {
-            return true;
-        }
-        self.drivers.fetch_sub(1, SeqCst);
-        false
-    }
-}
-
 /// Serves one request.
 pub(crate) async fn serve(
     permit: Permit,
+    deadline: Deadline,
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, CallError> {
     let generation = permit.generation.clone();
-    let patience = generation.pool.limits().deadline;
     let (sender, answer) = oneshot::channel();
     let ticket = Arc::new(Ticket {
         answer: Mutex::new(Some(sender)),
-        expires: Instant::now() + patience,
-        replay: Mutex::new(replayable(&request, &generation.concurrent)),
+        deadline,
+        replay: Mutex::new(keep_for_replay(&generation, &request)),
     });
-    let job = Job { request_id: super::request_id(&request), request, ticket, alone: false };
+    let job = Job {
+        request_id: super::request_id(&request),
+        request,
+        ticket,
+        alone: false,
+    };
     let finished = start(&generation, job).await;
     let response = match answer.await {
         Ok(answer) => answer?,
-        Err(_) => return Err(CallError::new(ErrorClass::Trap, "the instance ended unexpectedly")),
+        Err(_) => {
+            return Err(CallError::new(
+                ErrorClass::Trap,
+                "the instance ended unexpectedly",
+            ));
+        }
     };
     Ok(response.map(|body| {
         if finished {
             ResponseBody::finished(body)
         } else {
-            ResponseBody::streaming(body, None, Some(permit))
+            let component = generation.id.clone();
+            ResponseBody::streaming(
+                body,
+                Rest {
+                    component,
+                    task: None,
+                    permit: Some(permit),
+                },
+            )
         }
     }))
 }
 
-/// Keeps the head of a request that can be sent again, where it may get neighbours at all.
-fn replayable(
+/// Keeps the head of a request where it may get neighbours.
+fn keep_for_replay(
+    generation: &Generation,
     request: &Request<WasiBody>,
-    concurrent: &Concurrent,
 ) -> Option<Box<::http::request::Parts>> {
-    let harmless = request.method().is_safe() && request.body().is_end_stream();
-    if concurrent.requests_max == 1 || !harmless {
-        return None;
+    if generation.concurrent.requests_max == 1 {
+        None
+    } else {
+        job::replayable(request)
     }
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = request.method().clone();
-    parts.uri = request.uri().clone();
-    parts.version = request.version();
-    parts.headers = request.headers().clone();
-    Some(Box::new(parts))
 }
 
 /// Hands the job to a driver. Returns whether that driver has already done all of its work.
@@ -267,13 +168,6 @@ impl Drop for DriverCount {
     }
 }
 
-/// The requests in one instance, as seen from outside.
-struct Tickets {
-    open: Vec<Arc<Ticket>>,
-    /// By when the guest must have done everything, bodies included.
-    last_expires: Instant,
-}
-
 /// Runs one instance until it has nothing to do, then gives it back.
 async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Job>) {
     let first = first.or_else(|| generation.concurrent.take_any());
@@ -286,21 +180,29 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
     };
     let Some(first) = first else { return };
     let meter = CpuMeter::new();
-    let tickets =
-        Mutex::new(Tickets { open: vec![first.ticket.clone()], last_expires: first.ticket.expires });
-    let run = Run { count: &count, tickets: &tickets, meter: meter.clone() };
+    let tickets = Mutex::new(Tickets {
+        open: vec![first.ticket.clone()],
+        last_expires: first.ticket.deadline.expires,
+    });
+    let run = Run {
+        count: &count,
+        tickets: &tickets,
+        meter: meter.clone(),
+    };
     let work = pin!(run.requests(live, first));
-    let watched = Watched { work, tickets: &tickets, meter: &meter, count: &count, timer: None };
+    let watched = Watched {
+        work,
+        tickets: &tickets,
+        meter: &meter,
+        count: &count,
+        timer: None,
+    };
     let end = watched.await;
     let open = std::mem::take(&mut lock(&tickets).open);
     match end {
         Ok(live) => generation.pool.give_back(live),
         Err(end) => end.tell(&generation, &open),
     }
-}
-
-fn lock(tickets: &Mutex<Tickets>) -> MutexGuard<'_, Tickets> {
-    tickets.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Why a driver gave its instance up.
@@ -318,30 +220,21 @@ impl End {
         let error = match self {
             Self::Failed(error) => error,
             Self::Abandoned => {
-                let patience = generation.pool.limits().deadline;
-                return open.iter().for_each(|ticket| ticket.answer(Err(deadline_error(patience))));
+                return open
+                    .iter()
+                    .for_each(|ticket| ticket.answer(Err(ticket.deadline.error())));
             }
         };
         for ticket in open {
-            let replay = if open.len() > 1 { ticket.take_replay() } else { None };
+            let replay = if open.len() > 1 {
+                ticket.take_replay()
+            } else {
+                None
+            };
             match replay {
                 Some(parts) => enqueue(generation, Job::replay(*parts, ticket)),
                 None => ticket.answer(Err(error.share(open.len()))),
             }
-        }
-    }
-}
-
-impl Job {
-    fn replay(parts: ::http::request::Parts, ticket: &Arc<Ticket>) -> Self {
-        let empty = http_body_util::Empty::new();
-        let body = WasiBody::new(empty.map_err(|never: std::convert::Infallible| match never {}));
-        let request = Request::from_parts(parts, body);
-        Self {
-            request_id: super::request_id(&request),
-            request,
-            ticket: ticket.clone(),
-            alone: true,
         }
     }
 }
@@ -360,8 +253,16 @@ impl Run<'_> {
             Some(live) => live,
             None => pool.instantiate(&self.meter).await.map_err(End::Failed)?,
         };
-        let Live { mut store, instance, http, mut calls_left, .. } = live;
-        let Some(HttpGuest::P3(service)) = &http else { return Err(End::Abandoned) };
+        let Live {
+            mut store,
+            instance,
+            http,
+            mut calls_left,
+            ..
+        } = live;
+        let Some(HttpGuest::P3(service)) = &http else {
+            return Err(End::Abandoned);
+        };
         store.set_epoch_deadline(1);
         let left = &mut calls_left;
         let result = store
@@ -369,7 +270,9 @@ impl Run<'_> {
             .await;
         match result.and_then(|inner| inner) {
             Ok(()) => Ok(Live::reassemble(store, instance, http, calls_left)),
-            Err(error) => Err(End::Failed(pool.explain(CallError::from_guest(error), &store))),
+            Err(error) => Err(End::Failed(
+                pool.explain(CallError::from_guest(error), &store),
+            )),
         }
     }
 
@@ -424,7 +327,7 @@ impl Run<'_> {
 
     fn admit(&self, job: &Job) {
         let mut tickets = lock(self.tickets);
-        tickets.last_expires = tickets.last_expires.max(job.ticket.expires);
+        tickets.last_expires = tickets.last_expires.max(job.ticket.deadline.expires);
         tickets.open.push(job.ticket.clone());
     }
 
@@ -444,8 +347,10 @@ impl Run<'_> {
             let sent: BodyResult = Box::pin(sent);
             view.table.push(request).map(|request| (request, sent))
         })?;
-        let answer =
-            service.wasi_http_handler().call_handle(accessor, request).await?;
+        let answer = service
+            .wasi_http_handler()
+            .call_handle(accessor, request)
+            .await?;
         match answer {
             Ok(response) => {
                 let response = accessor.with(|mut store| {
@@ -457,72 +362,10 @@ impl Run<'_> {
             }
             Err(code) => ticket.answer(Err(answered_with_error(&code))),
         }
-        lock(self.tickets).open.retain(|open| !Arc::ptr_eq(open, &ticket));
+        lock(self.tickets)
+            .open
+            .retain(|open| !Arc::ptr_eq(open, &ticket));
         self.meter.reset();
         Ok(())
-    }
-}
-
-/// The work of a driver under its meter, with the deadlines of its requests.
-struct Watched<'a, F> {
-    work: Pin<&'a mut F>,
-    tickets: &'a Mutex<Tickets>,
-    meter: &'a CpuMeter,
-    count: &'a DriverCount,
-    timer: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl<F: Future<Output = Result<Live, End>>> Future for Watched<'_, F> {
-    type Output = Result<Live, End>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        this.meter.enter();
-        let mut poll = this.work.as_mut().poll(context);
-        if poll.is_pending() && !this.count.waited.swap(true, SeqCst) {
-            // The guest waits: from now on it may take other requests, beginning with this poll.
-            poll = this.work.as_mut().poll(context);
-        }
-        this.meter.leave();
-        if poll.is_ready() {
-            return poll;
-        }
-        this.expire(context)
-    }
-}
-
-impl<F> Watched<'_, F> {
-    /// Answers requests whose deadline passed; gives the instance up when nobody waits for it.
-    fn expire(&mut self, context: &mut Context<'_>) -> Poll<Result<Live, End>> {
-        let patience = self.count.generation.pool.limits().deadline;
-        loop {
-            let now = Instant::now();
-            let next = {
-                let mut tickets = lock(self.tickets);
-                let had_open = !tickets.open.is_empty();
-                for ticket in &tickets.open {
-                    if ticket.expires <= now {
-                        self.count.retiring.store(true, SeqCst);
-                        ticket.answer(Err(deadline_error(patience)));
-                    }
-                }
-                tickets.open.retain(|ticket| ticket.poll_open(context));
-                let abandoned = tickets.open.is_empty()
-                    && (had_open || self.count.retiring.load(SeqCst) || tickets.last_expires <= now);
-                if abandoned {
-                    return Poll::Ready(Err(End::Abandoned));
-                }
-                let first = tickets.open.iter().map(|ticket| ticket.expires).min();
-                first.unwrap_or(tickets.last_expires)
-            };
-            let timer =
-                self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next.into())));
-            if timer.deadline().into_std() != next {
-                timer.as_mut().reset(next.into());
-            }
-            if timer.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use trellis_core::ComponentId;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::call_error::CallError;
@@ -19,25 +20,43 @@ pub struct ResponseBody(Inner);
 
 enum Inner {
     Whole(Option<Bytes>),
+    Replay(Box<Replay>),
     Stream(Box<Stream>),
 }
 
 struct Stream {
     body: WasiBody,
     ended: bool,
-    task: Option<GuestTask>,
-    _permit: Option<Permit>,
+    rest: Rest,
+}
+
+/// What a streaming body keeps of its request.
+pub(crate) struct Rest {
+    pub(crate) component: ComponentId,
+    /// The guest's remaining work, where this body drives it.
+    pub(crate) task: Option<GuestTask>,
+    /// The request's place, where the task does not hold it.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) permit: Option<Permit>,
 }
 
 impl ResponseBody {
     /// Takes a body whose guest has finished. Where it is a single piece the length becomes known.
     pub(crate) fn finished(body: WasiBody) -> Self {
-        Self::read_ahead(body, None, None)
+        Self::read_ahead(body)
     }
 
     /// Takes a body whose guest is still at work.
-    pub(crate) fn streaming(body: WasiBody, task: Option<GuestTask>, permit: Option<Permit>) -> Self {
-        Self(Inner::Stream(Box::new(Stream { body, ended: false, task, _permit: permit })))
+    pub(crate) fn streaming(body: WasiBody, rest: Rest) -> Self {
+        Self(Inner::Stream(Box::new(Stream {
+            body,
+            ended: false,
+            rest,
+        })))
+    }
+
+    fn replayed(replay: Replay) -> Self {
+        Self(Inner::Replay(Box::new(replay)))
     }
 
     /// Returns all of it, where it is there.
@@ -47,39 +66,49 @@ impl ResponseBody {
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.0 {
             Inner::Whole(data) => Ok(data.unwrap_or_default()),
-            stream @ Inner::Stream(_) => Err(Self(stream)),
+            inner => Err(Self(inner)),
         }
     }
 
-    fn read_ahead(mut body: WasiBody, task: Option<GuestTask>, permit: Option<Permit>) -> Self {
+    fn read_ahead(mut body: WasiBody) -> Self {
         let mut context = Context::from_waker(std::task::Waker::noop());
         let first = match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Ready(None) => return Self(Inner::Whole(None)),
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => {
-                return Self::streaming(boxed(Replay::error(error)), task, permit);
+                return Self::replayed(Replay {
+                    first: Some(Err(error)),
+                    second: None,
+                    rest: None,
+                });
             }
-            Poll::Pending => return Self::streaming(body, task, permit),
+            Poll::Pending => {
+                return Self::replayed(Replay {
+                    first: None,
+                    second: None,
+                    rest: Some(body),
+                });
+            }
         };
-        match (first.into_data(), Pin::new(&mut body).poll_frame(&mut context)) {
+        match (
+            first.into_data(),
+            Pin::new(&mut body).poll_frame(&mut context),
+        ) {
             (Ok(data), Poll::Ready(None)) => Self(Inner::Whole(Some(data))),
             (first, second) => {
-                let first = match first {
-                    Ok(data) => Frame::data(data),
-                    Err(frame) => frame,
-                };
+                let first = first.map_or_else(|frame| frame, Frame::data);
                 let second = match second {
                     Poll::Ready(second) => Some(second),
                     Poll::Pending => None,
                 };
-                Self::streaming(boxed(Replay::frames(first, second, body)), task, permit)
+                Self::replayed(Replay {
+                    first: Some(Ok(first)),
+                    second,
+                    rest: Some(body),
+                })
             }
         }
     }
-}
-
-fn boxed(replay: Replay) -> WasiBody {
-    WasiBody::new(replay)
 }
 
 /// A body that begins with frames which were read ahead.
@@ -88,20 +117,6 @@ struct Replay {
     /// What came after the first frame, where that is known: a frame, or the end.
     second: Option<Option<Result<Frame<Bytes>, Error>>>,
     rest: Option<WasiBody>,
-}
-
-impl Replay {
-    fn error(error: Error) -> Self {
-        Self { first: Some(Err(error)), second: None, rest: None }
-    }
-
-    fn frames(
-        first: Frame<Bytes>,
-        second: Option<Option<Result<Frame<Bytes>, Error>>>,
-        rest: WasiBody,
-    ) -> Self {
-        Self { first: Some(Ok(first)), second, rest: Some(rest) }
-    }
 }
 
 impl Body for Replay {
@@ -138,6 +153,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.0 {
             Inner::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            Inner::Replay(replay) => Pin::new(replay).poll_frame(context),
             Inner::Stream(stream) => stream.poll_frame(context),
         }
     }
@@ -145,6 +161,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(data) => data.is_none(),
+            Inner::Replay(_) => false,
             Inner::Stream(stream) => stream.ended,
         }
     }
@@ -154,7 +171,7 @@ impl Body for ResponseBody {
             Inner::Whole(data) => {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
-            Inner::Stream(_) => SizeHint::default(),
+            Inner::Replay(_) | Inner::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -162,13 +179,17 @@ impl Body for ResponseBody {
 impl Stream {
     /// Lets the guest work, then takes what it wrote. A guest that failed cuts the body short with an
     /// error, never with a silent end.
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(task) = &mut self.task
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(task) = &mut self.rest.task
             && let Poll::Ready(result) = task.as_mut().poll(context)
         {
-            self.task = None;
+            self.rest.task = None;
             if let Err(error) = result {
-                tracing::warn!(%error, "component failed in the middle of its answer");
+                let component_id = self.rest.component.as_str();
+                tracing::warn!(component_id, %error, "component failed in the middle of its answer");
                 self.ended = true;
                 return Poll::Ready(Some(Err(Error::InternalError(Some(error.to_string())))));
             }
@@ -183,13 +204,17 @@ impl Drop for Stream {
     /// A guest may go on after its answer ended, within its deadline. A client that went away before
     /// that has cancelled it.
     fn drop(&mut self) {
-        let Some(task) = self.task.take() else { return };
+        let Some(task) = self.rest.task.take() else {
+            return;
+        };
         if self.ended
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
+            let component = self.rest.component.clone();
             runtime.spawn(async move {
                 if let Err(error) = task.await {
-                    tracing::warn!(%error, "component failed after its answer");
+                    let component_id = component.as_str();
+                    tracing::warn!(component_id, %error, "component failed after its answer");
                 }
             });
         }

@@ -10,11 +10,11 @@ use trellis_core::ErrorClass;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use super::response_body::{GuestTask, ResponseBody};
+use super::response_body::{GuestTask, ResponseBody, Rest};
 use crate::call_error::CallError;
 use crate::component::Permit;
 use crate::cpu_meter::CpuMeter;
-use crate::guarded::Guarded;
+use crate::guarded::{Deadline, Guarded};
 use crate::instance_pool::HttpGuest;
 
 type Answer = Result<Response<WasiBody>, ErrorCode>;
@@ -23,16 +23,19 @@ type Answer = Result<Response<WasiBody>, ErrorCode>;
 /// with the response body.
 pub(crate) async fn serve(
     permit: Permit,
+    deadline: Deadline,
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, CallError> {
     let (sender, mut answer) = oneshot::channel();
     let meter = CpuMeter::new();
-    let patience = permit.generation.pool.limits().deadline;
+    let generation = permit.generation.clone();
     let call = run(permit, request, meter.clone(), sender);
-    let mut task: Option<GuestTask> = Some(Box::pin(Guarded::new(call, meter, patience)));
+    let mut task: Option<GuestTask> = Some(Box::pin(Guarded::new(call, meter, deadline)));
 
     std::future::poll_fn(move |context| {
-        let Some(running) = &mut task else { return Poll::Pending };
+        let Some(running) = &mut task else {
+            return Poll::Pending;
+        };
         let done = running.as_mut().poll(context);
         match (answer.try_recv(), done) {
             (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
@@ -40,8 +43,12 @@ pub(crate) async fn serve(
                 Poll::Ready(Ok(response.map(ResponseBody::finished)))
             }
             (Ok(Ok(response)), Poll::Pending) => {
-                let task = task.take();
-                Poll::Ready(Ok(response.map(|body| ResponseBody::streaming(body, task, None))))
+                let rest = Rest {
+                    component: generation.id.clone(),
+                    task: task.take(),
+                    permit: None,
+                };
+                Poll::Ready(Ok(response.map(|body| ResponseBody::streaming(body, rest))))
             }
             (Ok(Err(code)), _) => Poll::Ready(Err(answered_with_error(&code))),
             (Err(_), Poll::Ready(Ok(()))) => Poll::Ready(Err(no_answer())),
@@ -64,11 +71,16 @@ async fn run(
     let state = live.store.data_mut();
     state.begin(meter, super::request_id(&request));
     let mut view = state.http();
-    let request =
-        view.new_incoming_request(Scheme::Http, request).map_err(CallError::from_guest)?;
-    let outparam = view.new_response_outparam(answer).map_err(CallError::from_guest)?;
+    let request = view
+        .new_incoming_request(Scheme::Http, request)
+        .map_err(CallError::from_guest)?;
+    let outparam = view
+        .new_response_outparam(answer)
+        .map_err(CallError::from_guest)?;
     live.store.set_epoch_deadline(1);
-    let Some(HttpGuest::P2(proxy)) = &live.http else { return Err(no_answer()) };
+    let Some(HttpGuest::P2(proxy)) = &live.http else {
+        return Err(no_answer());
+    };
     let result = proxy
         .wasi_http_incoming_handler()
         .call_handle(&mut live.store, request, outparam)
@@ -87,5 +99,8 @@ pub(super) fn no_answer() -> CallError {
 }
 
 pub(super) fn answered_with_error(code: &dyn std::fmt::Debug) -> CallError {
-    CallError::new(ErrorClass::Trap, format!("the component answered with the error {code:?}"))
+    CallError::new(
+        ErrorClass::Trap,
+        format!("the component answered with the error {code:?}"),
+    )
 }

@@ -8,7 +8,10 @@ use trellis_engine::{Engine, EngineConfig, EngineError};
 use crate::support::{digest, guest};
 
 fn engine(folder: &Path) -> Result<Engine, EngineError> {
-    Engine::new(EngineConfig { cache_folder: Some(folder.to_owned()), ..Default::default() })
+    Engine::new(EngineConfig {
+        cache_folder: Some(folder.to_owned()),
+        ..Default::default()
+    })
 }
 
 fn entry(folder: &Path, extension: &str) -> PathBuf {
@@ -44,7 +47,11 @@ async fn no_changed_byte_cut_or_swapped_file_is_ever_loaded() {
     let other = wat::parse_str("(component (core module (func (export \"g\"))))").unwrap();
     let compile = async |bytes: &[u8]| {
         let hash = digest(bytes);
-        engine.compile(bytes.to_vec().into(), hash).await.unwrap().from_cache
+        engine
+            .compile(bytes.to_vec().into(), hash)
+            .await
+            .unwrap()
+            .from_cache
     };
     assert!(!compile(&small).await);
     let (code, sum) = (entry(folder.path(), "cwasm"), entry(folder.path(), "sum"));
@@ -61,7 +68,10 @@ async fn no_changed_byte_cut_or_swapped_file_is_ever_loaded() {
         }
         fs::write(&code, &bytes).unwrap();
         loaded += usize::from(compile(&small).await);
-        assert!(compile(&small).await, "the entry is sound again after change {change}");
+        assert!(
+            compile(&small).await,
+            "the entry is sound again after change {change}"
+        );
     }
     assert_eq!(loaded, 0, "of {CHANGES} changed files");
 
@@ -71,7 +81,10 @@ async fn no_changed_byte_cut_or_swapped_file_is_ever_loaded() {
     assert!(!compile(&other).await);
     fs::write(entry(folder.path(), "cwasm"), keep.0).unwrap();
     fs::write(entry(folder.path(), "sum"), keep.1).unwrap();
-    assert!(!compile(&other).await, "a sound entry under another name was loaded");
+    assert!(
+        !compile(&other).await,
+        "a sound entry under another name was loaded"
+    );
 }
 
 #[cfg(unix)]

@@ -10,14 +10,28 @@ use crate::support::{deploy, engine, get};
 async fn a_loop_ends_at_its_cpu_budget_and_names_it() {
     let engine = engine();
     for name in ["misbehaver", "misbehaver_p3"] {
-        let limits = Limits { cpu_time_max: Duration::from_millis(100), ..Limits::default() };
+        let limits = Limits {
+            cpu_time_max: Duration::from_millis(100),
+            ..Limits::default()
+        };
         let guest = deploy(&engine, name, limits, None).await;
         let started = Instant::now();
         let error = get(&guest, "/loop").await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Trap, "{name}: {error}");
-        assert!(error.message().contains("limits.cpuTime"), "{name}: {error}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{name}: {:?}", started.elapsed());
-        assert_eq!(get(&guest, "/").await.unwrap().0, 200, "{name} answers after a loop");
+        assert!(
+            error.message().contains("limits.cpuTime"),
+            "{name}: {error}"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{name}: {:?}",
+            started.elapsed()
+        );
+        assert_eq!(
+            get(&guest, "/").await.unwrap().0,
+            200,
+            "{name} answers after a loop"
+        );
     }
 }
 
@@ -38,21 +52,29 @@ async fn waiting_ends_at_the_deadline_and_leaves_nothing_behind() {
             assert_eq!(result.unwrap_err().class, ErrorClass::Deadline, "{name}");
         }
         let (status, _) = get(&guest, "/").await.unwrap();
-        assert_eq!(status, 200, "{name} answers after {CALLS} calls that never end");
+        assert_eq!(
+            status, 200,
+            "{name} answers after {CALLS} calls that never end"
+        );
         let generation = guest.generation().unwrap();
         let settled = async {
             while generation.calls_running() > 0 {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(2), settled).await.expect("places are given back");
+        tokio::time::timeout(Duration::from_secs(2), settled)
+            .await
+            .expect("places are given back");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_memory_bomb_stops_at_its_limit_and_gives_everything_back() {
     let engine = engine();
-    let limits = Limits { memory_bytes_max: 16 << 20, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes_max: 16 << 20,
+        ..Limits::default()
+    };
     let guest = deploy(&engine, "misbehaver", limits, None).await;
     let before = engine.guest_memory_bytes();
     for result in futures_util::future::join_all((0..32).map(|_| get(&guest, "/grow"))).await {
@@ -76,9 +98,15 @@ async fn more_calls_than_instances_and_queue_are_refused_as_overloaded() {
     let guest = deploy(&engine, "misbehaver", limits, None).await;
     let results = futures_util::future::join_all((0..20).map(|_| get(&guest, "/wait"))).await;
     let count = |class| {
-        results.iter().filter(|result| result.as_ref().is_err_and(|e| e.class == class)).count()
+        results
+            .iter()
+            .filter(|result| result.as_ref().is_err_and(|e| e.class == class))
+            .count()
     };
-    assert_eq!((count(ErrorClass::Overloaded), count(ErrorClass::Deadline)), (15, 5));
+    assert_eq!(
+        (count(ErrorClass::Overloaded), count(ErrorClass::Deadline)),
+        (15, 5)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +114,10 @@ async fn a_trap_never_affects_another_call() {
     const CALLS: usize = 2_000;
     let engine = engine();
     for name in ["misbehaver", "misbehaver_p3"] {
-        let limits = Limits { calls_queued_max: CALLS as u32, ..Limits::default() };
+        let limits = Limits {
+            calls_queued_max: CALLS as u32,
+            ..Limits::default()
+        };
         let guest = deploy(&engine, name, limits, None).await;
         let paths = ["/", "/trap", "/", "/state"];
         let calls = (0..CALLS).map(|number| get(&guest, paths[number % paths.len()]));

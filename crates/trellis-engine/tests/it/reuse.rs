@@ -2,7 +2,7 @@
 
 use trellis_core::{Limits, Reuse};
 
-use crate::support::{deploy, engine, get};
+use crate::support::{deploy, digest, engine, get, guest, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_answers_on_both_levels_of_wasi() {
@@ -11,7 +11,11 @@ async fn hello_answers_on_both_levels_of_wasi() {
         let hello = deploy(&engine, name, Limits::default(), None).await;
         for _ in 0..100 {
             let (status, body) = get(&hello, "/").await.unwrap();
-            assert_eq!((status, body.contains("Hello")), (200, true), "{name}: {body}");
+            assert_eq!(
+                (status, body.contains("Hello")),
+                (200, true),
+                "{name}: {body}"
+            );
         }
     }
 }
@@ -24,8 +28,55 @@ async fn a_fresh_instance_remembers_nothing_and_a_reused_one_does() {
     for _ in 0..10 {
         assert_eq!(get(&fresh, "/state").await.unwrap(), first);
     }
-    let reuse = Reuse { calls_max: 1_000, concurrency_max: 1 };
+    let reuse = Reuse {
+        calls_max: 1_000,
+        concurrency_max: 1,
+    };
     let reused = deploy(&engine, "misbehaver", Limits::default(), Some(reuse)).await;
     get(&reused, "/state").await.unwrap();
     assert_ne!(get(&reused, "/state").await.unwrap(), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_generation_takes_over_without_a_lost_call() {
+    const GENERATIONS: usize = 10;
+    let engine = engine();
+    let handle = deploy(&engine, "http_hello", Limits::default(), None).await;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let callers = futures_util::future::join_all((0..8).map(|_| async {
+        let mut calls = 0;
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            assert_eq!(get(&handle, "/").await.unwrap().0, 200);
+            calls += 1;
+            tokio::task::yield_now().await;
+        }
+        calls
+    }));
+    let publisher = async {
+        for _ in 0..GENERATIONS {
+            let bytes = guest("http_hello");
+            let hash = digest(&bytes);
+            let compiled = engine.compile(bytes, hash).await.unwrap();
+            handle.publish(engine.deploy(compiled, spec("http-hello")).await.unwrap());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (calls, ()) = tokio::join!(callers, publisher);
+    assert!(calls.iter().all(|calls| *calls > 0), "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_a_trap_cuts_off_ends_with_an_error() {
+    use http_body_util::BodyExt;
+    let engine = engine();
+    let handle = deploy(&engine, "misbehaver", Limits::default(), None).await;
+    let body = trellis_engine::WasiBody::default();
+    let request = http::Request::get("http://test/halt").body(body).unwrap();
+    // Depending on how far the guest got the call itself fails, or the body does; never neither.
+    if let Ok(response) = handle.handle_http(request).await {
+        assert!(
+            response.into_body().collect().await.is_err(),
+            "a cut body looks whole"
+        );
+    }
 }

@@ -55,19 +55,22 @@ pub(crate) async fn deploy(
     let bytes = guest(name);
     let hash = digest(&bytes);
     let compiled = engine.compile(bytes, hash).await.unwrap();
-    let spec = ComponentSpec { limits, reuse, ..spec(&name.replace('_', "-")) };
+    let spec = ComponentSpec {
+        limits,
+        reuse,
+        ..spec(&name.replace('_', "-"))
+    };
     let handle = ComponentHandle::new(spec.id.clone());
     handle.publish(engine.deploy(compiled, spec).await.unwrap());
     handle
 }
 
 /// Sends `GET path` and returns status and body.
-pub(crate) async fn get(
-    handle: &ComponentHandle,
-    path: &str,
-) -> Result<(u16, String), CallError> {
+pub(crate) async fn get(handle: &ComponentHandle, path: &str) -> Result<(u16, String), CallError> {
     let body = WasiBody::new(Empty::new().map_err(|never| match never {}));
-    let request = http::Request::get(format!("http://test{path}")).body(body).unwrap();
+    let request = http::Request::get(format!("http://test{path}"))
+        .body(body)
+        .unwrap();
     let response = handle.handle_http(request).await?;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();

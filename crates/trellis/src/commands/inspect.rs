@@ -13,8 +13,8 @@ use crate::output;
 pub(crate) fn run(arguments: &Inspect) -> Result<(), Failure> {
     let artifact = trellis_artifact::load(&arguments.file, Bounds::default())
         .map_err(|error| Failure::new(&error, error.hint().as_deref()))?;
-    let inspection = trellis_artifact::inspect(&artifact.bytes)
-        .map_err(|error| Failure::new(&error, None))?;
+    let inspection =
+        trellis_artifact::inspect(&artifact.bytes).map_err(|error| Failure::new(&error, None))?;
     match arguments.output {
         OutputFormat::Json => output::json(&InspectOutput::from(&inspection)),
         OutputFormat::Text => output::line(&text(&inspection)),
@@ -32,8 +32,13 @@ struct InspectOutput<'a> {
 impl<'a> From<&'a Inspection> for InspectOutput<'a> {
     fn from(inspection: &'a Inspection) -> Self {
         let imports = inspection.imports.iter();
-        let satisfied_by = imports.map(|item| (item.name.as_str(), satisfier(item))).collect();
-        Self { inspection, satisfied_by }
+        let satisfied_by = imports
+            .map(|item| (item.name.as_str(), satisfier(item)))
+            .collect();
+        Self {
+            inspection,
+            satisfied_by,
+        }
     }
 }
 
@@ -51,11 +56,16 @@ fn text(inspection: &Inspection) -> String {
     }
     lines.push(format!("digest    {}", inspection.digest));
     lines.push(format!("size      {} bytes", inspection.size));
-    lines.push(format!("wasi      {}", inspection.wasi.name().unwrap_or("none")));
+    lines.push(format!(
+        "wasi      {}",
+        inspection.wasi.name().unwrap_or("none")
+    ));
     let metadata = &inspection.metadata;
-    for (title, tools) in
-        [("language", &metadata.languages), ("tool", &metadata.tools), ("sdk", &metadata.sdks)]
-    {
+    for (title, tools) in [
+        ("language", &metadata.languages),
+        ("tool", &metadata.tools),
+        ("sdk", &metadata.sdks),
+    ] {
         for tool in tools {
             lines.push(format!("{title:<9} {} {}", tool.name, tool.version));
         }
@@ -70,7 +80,11 @@ fn text(inspection: &Inspection) -> String {
     lines.push("exports:".to_owned());
     for item in &inspection.exports {
         lines.push(format!("  {}", item.name));
-        lines.extend(item.functions.iter().map(|it| format!("      {}", it.signature)));
+        lines.extend(
+            item.functions
+                .iter()
+                .map(|it| format!("      {}", it.signature)),
+        );
     }
     lines.push(String::new());
     lines.push(inspection.wit.trim_end().to_owned());

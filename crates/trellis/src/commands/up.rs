@@ -21,7 +21,10 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&up.log).map_err(|error| {
         let message = format!("{:?} is not a log filter: {error}", up.log);
-        Failure::usage(&message, Some("write a level such as `info`, or `info,guest=debug`"))
+        Failure::usage(
+            &message,
+            Some("write a level such as `info`, or `info,guest=debug`"),
+        )
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -69,11 +72,22 @@ fn read(paths: &[PathBuf], http: SocketAddr) -> Result<Inputs, Failure> {
         if !application.warnings.is_empty() {
             eprintln!("{}", render_all(&application.warnings, &sources).trim_end());
         }
-        let source = sources.iter().position(|it| *it.name() == *application.source_name);
-        let folder = source.map(|index| folders[index].clone()).unwrap_or_default();
-        deployables.push(Deployable { application, folder, has_manifest: true });
+        let source = sources
+            .iter()
+            .position(|it| *it.name() == *application.source_name);
+        let folder = source
+            .map(|index| folders[index].clone())
+            .unwrap_or_default();
+        deployables.push(Deployable {
+            application,
+            folder,
+            has_manifest: true,
+        });
     }
-    Ok(Inputs { deployables, sources })
+    Ok(Inputs {
+        deployables,
+        sources,
+    })
 }
 
 enum Input {
@@ -84,12 +98,18 @@ enum Input {
 /// Finds out what a path is by looking at it; its name only helps where the file is missing.
 fn classify(path: &Path) -> Result<Input, Failure> {
     if path.is_dir() {
-        let found = MANIFEST_NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file());
+        let found = MANIFEST_NAMES
+            .iter()
+            .map(|name| path.join(name))
+            .find(|file| file.is_file());
         return match found {
             Some(file) => classify_file(&file),
             None => Err(Failure::message(
                 &format!("{} has no manifest", path.display()),
-                Some(&format!("name a file, or add one of {}", MANIFEST_NAMES.join(", "))),
+                Some(&format!(
+                    "name a file, or add one of {}",
+                    MANIFEST_NAMES.join(", ")
+                )),
             )),
         };
     }
@@ -98,7 +118,8 @@ fn classify(path: &Path) -> Result<Input, Failure> {
 
 fn classify_file(path: &Path) -> Result<Input, Failure> {
     let has_extension = |names: &[&str]| {
-        path.extension().is_some_and(|extension| names.iter().any(|name| extension == *name))
+        path.extension()
+            .is_some_and(|extension| names.iter().any(|name| extension == *name))
     };
     if has_extension(&["yaml", "yml", "json"]) && !path.exists() {
         let message = format!("there is no file {}", path.display());
@@ -117,11 +138,16 @@ fn classify_file(path: &Path) -> Result<Input, Failure> {
     let file = std::fs::File::open(path).map_err(error)?;
     let mut text = Vec::new();
     // One byte more than allowed, so that the parser sees that it is too long.
-    file.take(MANIFEST_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(error)?;
+    file.take(MANIFEST_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(error)?;
     if text.starts_with(WASM_MAGIC) {
         return Ok(Input::Component);
     }
-    Ok(Input::Manifest { path: path.to_owned(), text })
+    Ok(Input::Manifest {
+        path: path.to_owned(),
+        text,
+    })
 }
 
 async fn serve(config: HostConfig, inputs: Inputs, format: OutputFormat) -> Result<(), Failure> {

@@ -1,0 +1,82 @@
+//! The work of a driver, watched from outside its store: deadlines hold even while the guest computes.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::job::{Tickets, lock};
+use super::{DriverCount, End};
+use crate::cpu_meter::CpuMeter;
+use crate::instance_pool::Live;
+
+/// The work of a driver under its meter, with the deadlines of its requests.
+pub(super) struct Watched<'a, F> {
+    pub(super) work: Pin<&'a mut F>,
+    pub(super) tickets: &'a Mutex<Tickets>,
+    pub(super) meter: &'a CpuMeter,
+    pub(super) count: &'a DriverCount,
+    pub(super) timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<F: Future<Output = Result<Live, End>>> Future for Watched<'_, F> {
+    type Output = Result<Live, End>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.meter.enter();
+        let mut poll = this.work.as_mut().poll(context);
+        if poll.is_pending() && !this.count.waited.swap(true, SeqCst) {
+            // The guest waits: from now on it may take other requests, beginning with this poll.
+            poll = this.work.as_mut().poll(context);
+        }
+        this.meter.leave();
+        if poll.is_ready() {
+            return poll;
+        }
+        this.expire(context)
+    }
+}
+
+impl<F> Watched<'_, F> {
+    /// Answers requests whose deadline passed; gives the instance up when nobody waits for it.
+    fn expire(&mut self, context: &mut Context<'_>) -> Poll<Result<Live, End>> {
+        loop {
+            let now = Instant::now();
+            let next = {
+                let mut tickets = lock(self.tickets);
+                let had_open = !tickets.open.is_empty();
+                for ticket in &tickets.open {
+                    if ticket.deadline.expires <= now {
+                        self.count.retiring.store(true, SeqCst);
+                        ticket.answer(Err(ticket.deadline.error()));
+                    }
+                }
+                tickets.open.retain(|ticket| ticket.poll_open(context));
+                let abandoned = tickets.open.is_empty()
+                    && (had_open
+                        || self.count.retiring.load(SeqCst)
+                        || tickets.last_expires <= now);
+                if abandoned {
+                    return Poll::Ready(Err(End::Abandoned));
+                }
+                let first = tickets
+                    .open
+                    .iter()
+                    .map(|ticket| ticket.deadline.expires)
+                    .min();
+                first.unwrap_or(tickets.last_expires)
+            };
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next.into())));
+            if timer.deadline().into_std() != next {
+                timer.as_mut().reset(next.into());
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
