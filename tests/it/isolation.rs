@@ -82,11 +82,13 @@ fn endless_loops_are_stopped_and_the_neighbour_does_not_notice() {
         spinners.failures.is_empty() && spinners.answers.len() >= 12,
         "{spinners}"
     );
-    let slowest = spinners.percentile(500, 100);
-    // The budget is time on the processor, which the spinner shares with the neighbour and the clients.
+    // The bar is for the host; what other processes of the machine take is on top, so that the median is held to it
+    // and the slowest to twice the budget.
+    let (median, slowest) = (spinners.percentile(500, 50), spinners.percentile(500, 100));
+    let bars = (budget * 11 / 10 + SLACK, budget * 2 + SLACK);
     assert!(
-        slowest <= budget * 11 / 10 + SLACK * 2,
-        "a spinner was stopped after {slowest:?}"
+        median <= bars.0 && slowest <= bars.1,
+        "spinners were stopped after {median:?}, the slowest after {slowest:?}"
     );
     for (answer, _) in &spinners.answers {
         assert_eq!(answer.header("x-trellis-error"), Some("trap"));
@@ -178,7 +180,8 @@ fn overload_is_refused_at_once_and_passes() {
         "recovered after {:?}",
         stopped.elapsed()
     );
-    neighbour.stop().assert_all_ok(300);
+    let neighbour = neighbour.stop();
+    neighbour.assert_all_ok(300);
 
     let (answered, refused) = (report.count(200), report.count(503));
     assert_eq!(
@@ -202,10 +205,12 @@ fn overload_is_refused_at_once_and_passes() {
                 .is_some_and(|it| it.parse::<u64>().is_ok())
         );
     }
+    // What the machine does to every request, it did to the neighbour's at the same time.
+    let machine = neighbour.percentile(200, 99);
     let p99 = report.percentile(503, 99);
     assert!(
-        p99 <= Duration::from_millis(50) + SLACK,
-        "refusals took up to {p99:?}"
+        p99 <= Duration::from_millis(50) + SLACK + machine,
+        "refusals took up to {p99:?}, the neighbour {machine:?}"
     );
     // Nothing waits longer than the queue is long.
     let slowest = report.percentile(200, 100);
