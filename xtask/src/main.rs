@@ -40,6 +40,8 @@ enum Task {
     Deny(commands::deny::Deny),
     /// Check the rules of the house that no compiler knows
     Tidy(commands::tidy::Tidy),
+    /// Measure Trellis against its peers, in release
+    Bench(commands::bench::Bench),
     /// Run every check, as continuous integration does
     Ci(commands::ci::Ci),
 }
@@ -63,6 +65,7 @@ fn run() -> anyhow::Result<()> {
         Task::Clippy(it) => it.run(),
         Task::Deny(it) => it.run(),
         Task::Tidy(it) => it.run(),
+        Task::Bench(it) => it.run(),
         Task::Ci(it) => it.run(),
     }
 }

@@ -41,8 +41,9 @@ impl Default for Limits {
             // budget is the second bound.
             instances_max: 256,
             calls_queued_max: 1_024,
-            // wasmtime's default, 128 MiB, lets one call copy as much as its whole memory.
-            hostcall_bytes_max: 32 * MIB,
+            // wasmtime's default. An element of a list that crosses a link between components counts
+            // as the 32 bytes that it takes on the host, so this is about 4 million of them.
+            hostcall_bytes_max: 128 * MIB,
             outgoing_connections_max: 64,
         }
     }

@@ -9,6 +9,10 @@ use wasmtime::ResourceLimiter;
 /// rest is for compiled code, connections, caches and the host itself.
 const GUEST_SHARE_PERCENT: u64 = 50;
 
+/// The share of the budget that instances may grow into. The rest is kept for starting instances, so
+/// that components which grow without end leave others able to answer.
+const GROWTH_SHARE_PERCENT: u64 = 75;
+
 /// What all guests of a host may use together, in bytes of linear memory.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
@@ -29,12 +33,16 @@ impl MemoryBudget {
         memory_of_machine().saturating_mul(GUEST_SHARE_PERCENT) / 100
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    fn take(&self, bytes: u64, purpose: Purpose) -> bool {
+        let bytes_max = match purpose {
+            Purpose::Start => self.bytes_max,
+            Purpose::Growth => self.bytes_max / 100 * GROWTH_SHARE_PERCENT,
+        };
         let used = self
             .used_bytes
             .fetch_add(bytes, Relaxed)
             .saturating_add(bytes);
-        if used > self.bytes_max {
+        if used > bytes_max {
             self.used_bytes.fetch_sub(bytes, Relaxed);
             return false;
         }
@@ -48,6 +56,13 @@ impl MemoryBudget {
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Relaxed)
     }
+}
+
+/// What an instance wants memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Start,
+    Growth,
 }
 
 /// Reads the smallest of the machine's memory and its control group's limit (v2, then v1).
@@ -150,7 +165,12 @@ impl ResourceLimiter for InstanceLimiter {
             self.refused = Some(MemoryRefusal::Component);
             return Ok(false);
         }
-        if !self.budget.take(more) {
+        let purpose = if current == 0 {
+            Purpose::Start
+        } else {
+            Purpose::Growth
+        };
+        if !self.budget.take(more, purpose) {
             self.refused = Some(MemoryRefusal::Host);
             return Ok(false);
         }
@@ -175,6 +195,17 @@ impl ResourceLimiter for InstanceLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn growth_leaves_room_for_starts() {
+        let budget = MemoryBudget::new(1_000);
+        let mut greedy = InstanceLimiter::new(budget.clone(), &trellis_core::Limits::default());
+        assert!(greedy.memory_growing(0, 100, None).expect("no error"));
+        assert!(greedy.memory_growing(100, 750, None).expect("no error"));
+        assert!(!greedy.memory_growing(750, 751, None).expect("no error"));
+        let mut other = InstanceLimiter::new(budget, &trellis_core::Limits::default());
+        assert!(other.memory_growing(0, 250, None).expect("no error"));
+    }
 
     #[test]
     fn a_limiter_gives_back_what_it_took() {

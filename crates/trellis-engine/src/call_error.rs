@@ -71,7 +71,13 @@ fn describe_trap(error: &wasmtime::Error) -> String {
             exit.0
         );
     }
-    format!("the component failed: {}", error.root_cause())
+    let cause = error.root_cause().to_string();
+    // wasmtime has no type for this error.
+    if cause.contains("fuel allocated for hostcalls") {
+        return "the component passed more data in one call than it may (limits.hostcallBytes)"
+            .into();
+    }
+    format!("the component failed: {cause}")
 }
 
 impl fmt::Display for CallError {

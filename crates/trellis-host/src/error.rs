@@ -60,7 +60,7 @@ pub enum StartError {
         address: SocketAddr,
         /// Which.
         #[source]
-        source: trellis_gateway::RouteError,
+        source: Box<trellis_gateway::RouteError>,
     },
     /// A task of the host ended unexpectedly.
     #[error("a task that loads {} ended unexpectedly", path.display())]

@@ -84,10 +84,13 @@ impl Stores {
     }
 }
 
+/// A bound gateway and the routes that it will serve.
+type RoutedGateway = (Gateway, Arc<ArcSwap<RouteTable>>);
+
 /// A started host. Dropping it ends everything at once; [`Host::run`] ends in order.
 pub struct Host {
     platform: Platform,
-    gateways: Vec<(Gateway, Arc<ArcSwap<RouteTable>>)>,
+    gateways: Vec<RoutedGateway>,
     components: Vec<Arc<ComponentHandle>>,
     report: HostReport,
 }
@@ -308,7 +311,7 @@ fn open(
     bound: Vec<(SocketAddr, Gateway)>,
     planned: Vec<(usize, PlannedRoute)>,
     report: &mut HostReport,
-) -> Result<Vec<(Gateway, Arc<ArcSwap<RouteTable>>)>, StartError> {
+) -> Result<Vec<RoutedGateway>, StartError> {
     let mut gateways = Vec::new();
     let mut local = Vec::new();
     for (asked, gateway) in bound {
@@ -320,8 +323,10 @@ fn open(
                 .push(routing::url(route, address));
             routes.push(route.clone());
         }
-        let table =
-            routing::table(&routes).map_err(|source| StartError::Routes { address, source })?;
+        let table = routing::table(&routes).map_err(|source| StartError::Routes {
+            address,
+            source: Box::new(source),
+        })?;
         report.listening.push(address);
         gateways.push((gateway, Arc::new(ArcSwap::from_pointee(table))));
         local.push((address, routes));
