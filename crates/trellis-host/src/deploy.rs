@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use trellis_artifact::{Artifact, Bounds, LoadError};
 use trellis_capabilities::config::Config;
 use trellis_capabilities::http_client::{ClientConfig, HttpClient};
@@ -24,6 +24,10 @@ use crate::outgoing::LinkedClient;
 use crate::progress::{Observer, Progress};
 use crate::report::{LinkReport, Tier};
 use crate::wiring::{TargetKind, WiredComponent, WiredLink, problem};
+
+/// Components that are read and compiled at once. Each takes a thread that may block, and a thread keeps
+/// the memory that it once needed; a few are enough to keep all cores busy.
+const LOADS_MAX: usize = 4;
 
 /// A component whose code is there.
 pub(crate) struct Loaded {
@@ -45,7 +49,8 @@ pub(crate) async fn load_all(
         .map(|wired| load(platform, applications, wired, observer));
     let mut loaded = Vec::new();
     let mut problems = Vec::new();
-    for result in join_all(loads).await {
+    let mut results = stream::iter(loads).buffered(LOADS_MAX);
+    while let Some(result) = results.next().await {
         match result {
             Ok(component) => loaded.push(component),
             Err(StartError::Problems(more)) => problems.extend(more),

@@ -15,6 +15,8 @@ use crate::{folders, output, signals};
 
 /// The names under which a folder's manifest is found, in this order.
 const MANIFEST_NAMES: [&str; 4] = ["trellis.yaml", "trellis.yml", "wadm.yaml", "wadm.yml"];
+/// Threads for work that blocks: files, compilation, names. Each keeps the memory that it once needed.
+const BLOCKING_THREADS_MAX: usize = 32;
 /// The first bytes of every WebAssembly file.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
@@ -41,6 +43,7 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let inputs = read(&up.paths, up.http)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| Failure::new(&error, None))?;
     runtime.block_on(serve(config, inputs, up.output))
