@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Tree};
+use super::{Finding, TextFile, Tree};
 
 /// Finds the files that no crate root reaches.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -35,15 +35,20 @@ fn is_root(tree: &Tree, path: &str) -> bool {
         return false;
     };
     let inside = &path[package.len() + 1..];
-    matches!(
-        inside.split('/').collect::<Vec<_>>()[..],
-        ["build.rs"]
-            | ["src", "lib.rs" | "main.rs"]
-            | ["src", "bin", _]
-            | ["src", "bin", _, "main.rs"]
-            | ["tests" | "benches" | "examples", _]
-            | ["tests" | "benches" | "examples", _, "main.rs"]
-    )
+    let manifest = format!("{package}/Cargo.toml");
+    let named = format!("path = \"{inside}\"");
+    let is_named =
+        |file: &TextFile| file.path == manifest && file.text.lines().any(|it| it == named);
+    tree.files.iter().any(is_named)
+        || matches!(
+            inside.split('/').collect::<Vec<_>>()[..],
+            ["build.rs"]
+                | ["src", "lib.rs" | "main.rs"]
+                | ["src", "bin", _]
+                | ["src", "bin", _, "main.rs"]
+                | ["tests" | "benches" | "examples", _]
+                | ["tests" | "benches" | "examples", _, "main.rs"]
+        )
 }
 
 /// The files that the text of `path` names with `mod` or `include!`, whether they exist or not.
@@ -111,7 +116,9 @@ mod tests {
     #[test]
     fn dead_files_are_found_and_live_ones_are_not() {
         let tree = Tree::of(&[
-            ("crates/a/Cargo.toml", ""),
+            ("crates/a/Cargo.toml", "[[test]]\npath = \"odd/main.rs\"\n"),
+            ("crates/a/odd/main.rs", "mod cases;"),
+            ("crates/a/odd/cases.rs", ""),
             (
                 "crates/a/src/lib.rs",
                 "mod used;\npub mod wide; // why\n#[cfg(test)] mod tests;\nmod inline {}\n",
