@@ -7,13 +7,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The text is empty.
-    #[error("a {kind} must not be empty")]
+    #[error("the {kind} must not be empty")]
     Empty {
         /// What the text was to be.
         kind: &'static str,
     },
     /// The text is longer than 255 characters.
-    #[error("a {kind} has at most {ID_LENGTH_MAX} characters, this one has {length}")]
+    #[error("the {kind} has at most {ID_LENGTH_MAX} characters, this one has {length}")]
     TooLong {
         /// What the text was to be.
         kind: &'static str,
@@ -21,7 +21,7 @@ pub enum IdError {
         length: usize,
     },
     /// The text holds a character that ids do not have.
-    #[error("a {kind} has only letters, digits, `-` and `_`; {character:?} is none of them")]
+    #[error("the {kind} has only letters, digits, `-` and `_`; {character:?} is none of them")]
     Character {
         /// What the text was to be.
         kind: &'static str,

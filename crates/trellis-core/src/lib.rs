@@ -3,11 +3,13 @@
 //! Pure data. This crate does no I/O, knows no runtime and no wire format.
 
 mod error_class;
+mod error_text;
 mod ids;
 mod limits;
 mod wit_name;
 
 pub use error_class::ErrorClass;
+pub use error_text::with_causes;
 pub use ids::{ApplicationName, ComponentId, IdError, LinkName};
 pub use limits::{Limits, Reuse};
 pub use wit_name::{WitInterface, WitNameError};

@@ -10,7 +10,7 @@ use trellis_capabilities::config::Config;
 use trellis_capabilities::http_client::{ClientConfig, HttpClient};
 use trellis_capabilities::keyvalue::{KeyValue, KeyValueLink};
 use trellis_capabilities::logging::Logging;
-use trellis_core::{ComponentId, Limits, Reuse, WitInterface};
+use trellis_core::{ComponentId, Limits, Reuse, WitInterface, with_causes};
 use trellis_engine::{
     Capability, Compiled, ComponentHandle, ComponentSpec, Generation, Import, OutgoingHttp,
     ProcessLink, Unsatisfied, WasiLevel,
@@ -107,20 +107,6 @@ async fn read(path: PathBuf) -> Result<Result<Artifact, LoadError>, StartError> 
     tokio::task::spawn_blocking(move || trellis_artifact::load(&task_path, Bounds::default()))
         .await
         .map_err(|_| StartError::Internal { path })
-}
-
-/// Joins an error and its causes into one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Links and starts every component, then publishes them all.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use trellis_core::with_causes;
 use trellis_host::{Problem, StartError};
 use trellis_manifest::{Source, render_all};
 
@@ -108,18 +109,4 @@ fn render_problems(problems: Vec<Problem>, sources: &[Source]) -> String {
         rest.push(render_all(&diagnostics, sources));
     }
     rest.join("\n\n")
-}
-
-/// Joins an error and its causes into one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
