@@ -111,21 +111,28 @@ impl ComponentId {
     /// # Errors
     /// As [`ComponentId::new`]; only an empty or overlong name can fail.
     pub fn derive(application: &str, component: &str) -> Result<Self, IdError> {
-        let part = |text: &str| -> String {
-            text.chars()
-                .map(|c| {
-                    if c.is_ascii_alphanumeric() {
-                        c.to_ascii_lowercase()
-                    } else {
-                        '_'
-                    }
-                })
-                .collect()
-        };
         check_part("application name", application)?;
         check_part("component name", component)?;
-        Self::new(format!("{}-{}", part(application), part(component)))
+        Self::new(format!(
+            "{}-{}",
+            derived_part(application),
+            derived_part(component)
+        ))
     }
+}
+
+/// Returns `text` as it appears in a derived id or key: lower-cased, everything that is not an ASCII
+/// letter or digit made `_` (the rule of wadm 0.21).
+pub fn derived_part(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 fn check_part(kind: &'static str, text: &str) -> Result<(), IdError> {

@@ -17,7 +17,7 @@ const GROWTH_SHARE_PERCENT: u64 = 75;
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     used_bytes: AtomicU64,
-    pub(crate) bytes_max: u64,
+    bytes_max: u64,
 }
 
 impl MemoryBudget {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
 
 use crate::cache::CompileCache;
 use crate::engine::Engine;
@@ -79,23 +78,6 @@ impl Compiled {
             Flavour::Sequential => WasiLevel::P2,
             Flavour::Concurrent => WasiLevel::P3,
         }
-    }
-
-    /// Returns the names of the functions of the exported interface `name`.
-    pub fn exported_functions(&self, name: &str) -> Vec<String> {
-        let engine = self.component.engine();
-        let ty = self.component.component_type();
-        let Some(item) = ty.get_export(engine, name) else {
-            return Vec::new();
-        };
-        let ComponentItem::ComponentInstance(instance) = &item.ty else {
-            return Vec::new();
-        };
-        instance
-            .exports(engine)
-            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
-            .map(|(name, _)| name.to_owned())
-            .collect()
     }
 }
 

@@ -104,11 +104,6 @@ impl Engine {
         self.inner.budget.used_bytes()
     }
 
-    /// Returns the linear memory that guests may use together, in bytes.
-    pub fn guest_memory_bytes_max(&self) -> u64 {
-        self.inner.budget.bytes_max
-    }
-
     pub(crate) fn wasmtime(&self, flavour: Flavour) -> &wasmtime::Engine {
         match flavour {
             Flavour::Sequential => &self.inner.sequential,

@@ -123,7 +123,7 @@ impl Host {
         let started = deploy::start_all(&platform, &applications, &loaded, observer).await?;
         check_handlers(&applications, &loaded, &routes)?;
 
-        let planned = plan_routes(&applications, &loaded, &routes);
+        let planned = plan_routes(&loaded, &routes);
         let mut report = report(&applications, &loaded, notes);
         for (application, link) in started.links {
             report.applications[application].links.push(link);
@@ -253,11 +253,7 @@ fn check_handlers(
     }
 }
 
-fn plan_routes(
-    applications: &[Deployable],
-    loaded: &[Loaded],
-    routes: &[WiredRoute],
-) -> Vec<(usize, PlannedRoute)> {
+fn plan_routes(loaded: &[Loaded], routes: &[WiredRoute]) -> Vec<(usize, PlannedRoute)> {
     routes
         .iter()
         .filter_map(|route| {
@@ -270,7 +266,6 @@ fn plan_routes(
                 path_prefix: route.path_prefix.clone(),
                 component: component.handle.clone(),
             };
-            debug_assert!(route.application < applications.len());
             Some((route.application, planned))
         })
         .collect()

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use trellis_core::derived_part;
+
 use crate::diagnostic::{Diagnostic, Findings, quote};
 use crate::model::{
     Application, Component, ComponentKind, ConfigSet, Link, Origin, Policy, Secret,
@@ -209,7 +211,7 @@ fn check_config_names(application: &Application, findings: &mut Findings) {
         links(application).flat_map(|it| it.source_config.iter().chain(&it.target_config));
     let sets: Vec<&ConfigSet> = own.chain(of_links).collect();
     for set in sets.iter().filter(|it| it.properties.is_some()) {
-        let first = inline.entry(stored_name(&set.name)).or_insert(set);
+        let first = inline.entry(derived_part(&set.name)).or_insert(set);
         if first.properties != set.properties {
             let message = format!("two different configs have the name {}", quote(&set.name));
             let line = first.span.start.line;
@@ -222,7 +224,7 @@ fn check_config_names(application: &Application, findings: &mut Findings) {
     }
     for set in sets.iter().filter(|it| it.properties.is_none()) {
         let same = inline
-            .get(&stored_name(&set.name))
+            .get(&derived_part(&set.name))
             .filter(|it| it.name == set.name);
         if let Some(same) = same {
             let message = format!("this is not the config of line {}", same.span.start.line);
@@ -231,19 +233,6 @@ fn check_config_names(application: &Application, findings: &mut Findings) {
             findings.push(application.warning_at(set.span, message).with_hint(hint));
         }
     }
-}
-
-/// Returns the part that a name has in the key under which 1.x stores a config.
-fn stored_name(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
-        .collect()
 }
 
 fn check_links(
