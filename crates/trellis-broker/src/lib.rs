@@ -1,0 +1,1 @@
+//! The embedded lattice's broker: the core NATS client protocol on loopback.

@@ -1,0 +1,1 @@
+//! The wasmCloud 1.x control interface: subjects, messages, events, lattice state, and a client.

@@ -1,0 +1,1 @@
+//! Keys, credentials and permissions of a lattice: nkeys, NATS user JWTs, roles.

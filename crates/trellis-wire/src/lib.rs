@@ -1,0 +1,1 @@
+//! The wRPC value encoding: type plans, values, and their bytes.
