@@ -103,6 +103,11 @@ id_type!(
     LinkName,
     "link name"
 );
+id_type!(
+    /// The name of a lattice: all hosts that share it and one NATS account are one machine.
+    LatticeName,
+    "lattice name"
+);
 
 impl ComponentId {
     /// Derives the id of `component` in `application`: both lower-cased, everything that is not an
@@ -145,6 +150,13 @@ fn check_part(kind: &'static str, text: &str) -> Result<(), IdError> {
 
 impl Default for LinkName {
     /// The link name that 1.x uses where none is given.
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+impl Default for LatticeName {
+    /// The lattice that 1.x joins where none is named.
     fn default() -> Self {
         Self("default".into())
     }
