@@ -31,7 +31,7 @@ pub enum CredentialsError {
     /// The seed is damaged.
     #[error("the credentials hold no seed of a user")]
     Seed(#[source] KeyError),
-    /// The token is damaged, expired, or not a user's.
+    /// The token is damaged or not a user's.
     #[error("the credentials hold no valid token of a user")]
     Token(#[source] TokenError),
     /// The seed is not that of the token's user.
@@ -45,8 +45,8 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// Puts a token and a seed together. The signature of the token is checked, its times are not,
-    /// for a server decides about those.
+    /// Puts a token and a seed together. The signature of the token is checked; its times and the
+    /// version of its claims are not, for a server decides about those.
     ///
     /// # Errors
     /// When one is damaged, the token is not a user's, or they belong to different users.
@@ -63,10 +63,15 @@ impl Credentials {
                     }));
                 }
             },
-            // A file with an expired token must still say so itself when it is used.
-            Err(TokenError::Expired { .. } | TokenError::NotYetValid { .. }) => {
-                keys.public_key().to_string()
-            }
+            // The server that the credentials are for may have another clock, and may take claims
+            // of the first version; its answer is better than our guess.
+            Err(
+                TokenError::Expired { .. }
+                | TokenError::NotYetValid { .. }
+                | TokenError::Algorithm { .. }
+                | TokenError::Version { .. }
+                | TokenError::Claims(_),
+            ) => keys.public_key().to_string(),
             Err(error) => return Err(CredentialsError::Token(error)),
         };
         if subject != keys.public_key().as_str() {

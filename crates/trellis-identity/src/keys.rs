@@ -269,7 +269,7 @@ mod tests {
             "é",
             "\u{10ffff}S",
             "SU",
-            &"A".repeat(56),
+            &"B".repeat(56),
             &"é".repeat(28),
             &"S".repeat(58),
             &"S".repeat(1 << 20),

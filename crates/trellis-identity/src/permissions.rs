@@ -1,6 +1,11 @@
 //! What a user may publish and subscribe to, in the shape of NATS user claims, judged as
 //! nats-server judges it.
 //!
+//! In one thing we are stricter. nats-server (2.15) takes the wildcards of a subscription for plain
+//! tokens, so whoever may subscribe to `a.*` may subscribe to `a.>` as well and reads far more. Here
+//! an allowed pattern must cover the subscription. A denial is judged as there, where the same habit
+//! errs on the safe side: who is denied `a.*` is denied `a.>`.
+//!
 //! Knows no roles.
 
 use std::time::Duration;
@@ -116,7 +121,7 @@ impl SubjectRules {
     }
 
     /// Returns whether `subject` is allowed and not denied; denial wins. A `subject` with wildcards
-    /// is allowed when one allowed pattern covers it, and denied when one denied pattern does.
+    /// is allowed when one allowed pattern covers it; a denied pattern matches them as plain tokens.
     pub fn allows(&self, subject: &str) -> bool {
         self.allows_in(subject, None)
     }
@@ -124,20 +129,25 @@ impl SubjectRules {
     /// Judges a subscription in the queue group `queue`. Entries without a group speak of all
     /// subscriptions; once a pattern has entries with a group, those decide over group members.
     fn allows_in(&self, subject: &str, queue: Option<&str>) -> bool {
-        let allowed = self.allow.is_empty() || listed(&self.allow, subject, queue);
-        allowed && !listed(&self.deny, subject, queue)
+        let allowed = self.allow.is_empty() || listed(&self.allow, subject, queue, subject::covers);
+        allowed && !listed(&self.deny, subject, queue, subject::matches)
     }
 }
 
 /// Returns whether `entries` speak of `subject` in `queue`, as nats-server decides it: of entries
-/// with a group, those that cover the subject decide for members of any group.
-fn listed(entries: &[String], subject: &str, queue: Option<&str>) -> bool {
+/// with a group, those that speak of the subject decide for members of any group.
+fn listed(
+    entries: &[String],
+    subject: &str,
+    queue: Option<&str>,
+    speaks_of: fn(&str, &str) -> bool,
+) -> bool {
     let mut plain = false;
     let mut grouped = None;
     for entry in entries {
         match (entry.split_once(' '), queue) {
-            (None, _) => plain |= subject::covers(entry, subject),
-            (Some((pattern, group)), Some(queue)) if subject::covers(pattern, subject) => {
+            (None, _) => plain |= speaks_of(entry, subject),
+            (Some((pattern, group)), Some(queue)) if speaks_of(pattern, subject) => {
                 grouped = Some(grouped.unwrap_or(false) || queue_matches(group, queue));
             }
             _ => {}
@@ -194,6 +204,8 @@ mod tests {
         let rules = rules(&["a.*", "b.>"], &[]);
         assert!(rules.allows("a.*") && rules.allows("b.>") && rules.allows("b.*.c"));
         assert!(!rules.allows("a.>") && !rules.allows("*.a") && !rules.allows(">"));
+        let denied = self::rules(&[], &["a.*"]);
+        assert!(!denied.allows("a.>") && !denied.allows("a.*") && denied.allows("*.a"));
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! The credentials that this crate makes, in the hands of a real nats-server.
+
+#![allow(clippy::unwrap_used)]
+
+mod nats_server;
+mod roles;
+mod rules;
