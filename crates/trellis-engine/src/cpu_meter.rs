@@ -3,14 +3,16 @@
 //! The time inside a poll of the guest is taken as CPU time: a guest that waits returns from the poll.
 //! A reading costs two clock reads per poll and none in between.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+
+/// What every meter counts from: making one then reads no clock.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The shared account of one instance. Read by the epoch callback, which runs inside the poll.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
-    origin: Instant,
     used_nanos: AtomicU64,
     poll_started_nanos: AtomicU64,
 }
@@ -18,41 +20,36 @@ pub(crate) struct CpuMeter {
 impl CpuMeter {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            origin: Instant::now(),
             used_nanos: AtomicU64::new(0),
             poll_started_nanos: AtomicU64::new(0),
         })
     }
 
-    fn now_nanos(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
     /// Starts a new account: what follows belongs to another call.
     pub(crate) fn reset(&self) {
         self.used_nanos.store(0, Relaxed);
-        self.poll_started_nanos.store(self.now_nanos(), Relaxed);
+        self.poll_started_nanos.store(now_nanos(), Relaxed);
     }
 
     /// Marks the start of a poll.
     pub(crate) fn enter(&self) {
-        self.poll_started_nanos.store(self.now_nanos(), Relaxed);
+        self.poll_started_nanos.store(now_nanos(), Relaxed);
     }
 
     /// Marks the end of a poll.
     pub(crate) fn leave(&self) {
-        let spent = self
-            .now_nanos()
-            .saturating_sub(self.poll_started_nanos.load(Relaxed));
+        let spent = now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
         self.used_nanos.fetch_add(spent, Relaxed);
     }
 
     /// Returns the CPU time of the account, the poll in progress included. Only meaningful inside a
     /// poll.
     pub(crate) fn used(&self) -> Duration {
-        let running = self
-            .now_nanos()
-            .saturating_sub(self.poll_started_nanos.load(Relaxed));
+        let running = now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
         Duration::from_nanos(self.used_nanos.load(Relaxed).saturating_add(running))
     }
+}
+
+fn now_nanos() -> u64 {
+    u64::try_from(ORIGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

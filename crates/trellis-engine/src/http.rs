@@ -4,7 +4,7 @@ pub(crate) mod concurrent;
 mod response_body;
 mod sequential;
 
-use ::http::{HeaderName, Request, Response};
+use ::http::{HeaderMap, HeaderName, Request, Response};
 use wasmtime_wasi_http::WasiBody;
 
 pub use response_body::ResponseBody;
@@ -52,6 +52,6 @@ impl ComponentHandle {
 }
 
 /// Returns the id of a request.
-fn request_id<B>(request: &Request<B>) -> Option<::http::HeaderValue> {
-    request.headers().get(&REQUEST_ID).cloned()
+fn request_id(headers: &HeaderMap) -> Option<::http::HeaderValue> {
+    headers.get(&REQUEST_ID).cloned()
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue};
 
 /// The header that carries the id, in both directions.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id taken from a client: enough for UUIDs and trace ids, too short to flood a log.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -54,15 +54,15 @@ impl RequestIds {
     fn next_id(&self) -> HeaderValue {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
+        let mut text = [b'-'; OWN_ID_BYTES_MAX];
+        let mut end = put_hex(&mut text, 0, u64::from(self.process));
+        end = put_hex(&mut text, end + 1, self.connection);
+        end = put_hex(&mut text, end + 1, number);
         let mut buffer = self.buffer.borrow_mut();
-        if buffer.capacity() < OWN_ID_BYTES_MAX {
+        if buffer.capacity() < end {
             buffer.reserve(BUFFER_BYTES);
         }
-        put_hex(&mut buffer, u64::from(self.process));
-        buffer.put_u8(b'-');
-        put_hex(&mut buffer, self.connection);
-        buffer.put_u8(b'-');
-        put_hex(&mut buffer, number);
+        buffer.put_slice(&text[..end]);
         HeaderValue::from_maybe_shared(buffer.split().freeze())
             .expect("hexadecimal digits and dashes are a header value")
     }
@@ -73,13 +73,15 @@ fn is_sane(id: &HeaderValue) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-/// Writes `number` in hexadecimal without leading zeros.
-fn put_hex(buffer: &mut BytesMut, number: u64) {
+/// Writes `number` in hexadecimal without leading zeros from `at` on; returns where it ends.
+fn put_hex(text: &mut [u8], at: usize, number: u64) -> usize {
     let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
-    for place in (0..digits).rev() {
+    let end = at + digits as usize;
+    for (place, byte) in text[at..end].iter_mut().rev().enumerate() {
         let digit = (number >> (place * 4)) & 0xf;
-        buffer.put_u8(b"0123456789abcdef"[digit as usize]);
+        *byte = b"0123456789abcdef"[digit as usize];
     }
+    end
 }
 
 #[cfg(test)]

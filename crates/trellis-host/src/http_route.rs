@@ -7,7 +7,9 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use trellis_core::ErrorClass;
 use trellis_engine::{CallError, ComponentHandle, OutgoingError, WasiBody};
-use trellis_gateway::{BodyError, Handler, HandlerFuture, Refusal, RequestBody, ResponseBody};
+use trellis_gateway::{
+    BodyError, Handler, HandlerFuture, REQUEST_ID, Refusal, RequestBody, ResponseBody,
+};
 
 /// Serves a route with a component.
 pub(crate) struct HttpRoute {
@@ -18,7 +20,7 @@ impl Handler for HttpRoute {
     fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
         let component = self.component.clone();
         Box::pin(async move {
-            let id = request.headers().get("x-request-id").cloned();
+            let id = request.headers().get(REQUEST_ID).cloned();
             match component.handle_http(request.map(into_guest)).await {
                 Ok(response) => Ok(response.map(into_client)),
                 Err(error) => {

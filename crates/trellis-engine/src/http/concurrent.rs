@@ -6,6 +6,7 @@
 
 mod job;
 mod queue;
+mod running;
 mod watched;
 
 use std::pin::{Pin, pin};
@@ -14,15 +15,15 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use ::http::{Request, Response};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
 use trellis_core::ErrorClass;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
-use self::job::{Job, Ticket, Tickets, lock};
+use self::job::{Incoming, Job, Ticket, Tickets, is_replayable, lock};
 pub(crate) use self::queue::Concurrent;
+use self::running::Running;
 use self::watched::Watched;
 use super::response_body::{ResponseBody, Rest};
 use super::sequential::answered_with_error;
@@ -47,11 +48,11 @@ pub(crate) async fn serve(
     let ticket = Arc::new(Ticket {
         answer: Mutex::new(Some(sender)),
         deadline,
-        replay: Mutex::new(keep_for_replay(&generation, &request)),
+        replay: Mutex::new(None),
     });
     let job = Job {
-        request_id: super::request_id(&request),
-        request,
+        request_id: super::request_id(request.headers()),
+        request: Incoming::First(request),
         ticket,
         alone: false,
     };
@@ -80,18 +81,6 @@ pub(crate) async fn serve(
             )
         }
     }))
-}
-
-/// Keeps the head of a request where it may get neighbours.
-fn keep_for_replay(
-    generation: &Generation,
-    request: &Request<WasiBody>,
-) -> Option<Box<::http::request::Parts>> {
-    if generation.concurrent.requests_max == 1 {
-        None
-    } else {
-        job::replayable(request)
-    }
 }
 
 /// Hands the job to a driver. Returns whether that driver has already done all of its work.
@@ -232,7 +221,7 @@ impl End {
                 None
             };
             match replay {
-                Some(parts) => enqueue(generation, Job::replay(*parts, ticket)),
+                Some(head) => enqueue(generation, Job::replay(head, ticket)),
                 None => ticket.answer(Err(error.share(open.len()))),
             }
         }
@@ -285,16 +274,13 @@ impl Run<'_> {
         calls_left: &mut u32,
     ) -> wasmtime::Result<()> {
         let concurrent = &self.count.generation.concurrent;
-        let mut running = FuturesUnordered::new();
+        let mut running = pin!(Running::new(self.request(accessor, service, first)));
         *calls_left = calls_left.saturating_sub(1);
-        running.push(self.request(accessor, service, first));
         let mut arrived = pin!(concurrent.arrived.notified());
         std::future::poll_fn(|context| {
             loop {
-                while let Poll::Ready(Some(result)) = running.poll_next_unpin(context) {
-                    if let Err(error) = result {
-                        return Poll::Ready(Err(error));
-                    }
+                if let Err(error) = running.as_mut().poll_all(context) {
+                    return Poll::Ready(Err(error));
                 }
                 let accepts = *calls_left > 0
                     && !self.count.alone
@@ -309,13 +295,13 @@ impl Run<'_> {
                     *calls_left -= 1;
                     self.count.waited.store(false, SeqCst);
                     self.admit(&job);
-                    running.push(self.request(accessor, service, job));
+                    running.as_mut().push(self.request(accessor, service, job));
                     continue;
                 } else if arrived.as_mut().poll(context).is_ready() {
                     arrived.set(concurrent.arrived.notified());
                     continue;
                 }
-                if !running.is_empty() || accessor.poll_no_interesting_tasks(context).is_pending() {
+                if running.len() > 0 || accessor.poll_no_interesting_tasks(context).is_pending() {
                     return Poll::Pending;
                 }
                 self.count.set_accepting(false);
@@ -339,11 +325,25 @@ impl Run<'_> {
     ) -> wasmtime::Result<()> {
         self.meter.reset();
         let ticket = job.ticket.clone();
+        let may_get_neighbours = self.count.generation.concurrent.requests_max > 1;
         let (request, sent) = accessor.with(|mut store| {
             let state: &mut State = store.get();
             state.begin(self.meter.clone(), job.request_id);
             let view = state.http();
-            let (request, sent) = p3::Request::from_http(view.hooks, job.request);
+            let (head, body) = job.request.into_parts(view.hooks);
+            if may_get_neighbours && is_replayable(&head, &body) {
+                ticket.keep_for_replay(&head);
+            }
+            let uri = head.uri.into_parts();
+            let (request, sent) = p3::Request::new(
+                head.method,
+                uri.scheme,
+                uri.authority,
+                uri.path_and_query,
+                head.fields,
+                None,
+                body,
+            );
             let sent: BodyResult = Box::pin(sent);
             view.table.push(request).map(|request| (request, sent))
         })?;

@@ -69,7 +69,7 @@ async fn run(
     let mut live = pool.take(&meter).await?;
     live.calls_left = live.calls_left.saturating_sub(1);
     let state = live.store.data_mut();
-    state.begin(meter, super::request_id(&request));
+    state.begin(meter, super::request_id(request.headers()));
     let mut view = state.http();
     let request = view
         .new_incoming_request(Scheme::Http, request)

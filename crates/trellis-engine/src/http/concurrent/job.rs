@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 use std::time::Instant;
 
-use ::http::{HeaderValue, Request, Response};
+use ::http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpHooks};
 
 use crate::call_error::CallError;
 use crate::guarded::Deadline;
@@ -19,7 +19,7 @@ pub(super) type Answer = Result<Response<WasiBody>, CallError>;
 
 /// A request on its way into an instance.
 pub(super) struct Job {
-    pub(super) request: Request<WasiBody>,
+    pub(super) request: Incoming,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) ticket: Arc<Ticket>,
     /// It gets an instance to itself.
@@ -32,11 +32,15 @@ pub(super) struct Ticket {
     pub(super) deadline: Deadline,
     /// The head of a request that may be sent to another instance when a neighbour traps: it changes
     /// nothing and has no body.
-    pub(super) replay: Mutex<Option<Box<::http::request::Parts>>>,
+    pub(super) replay: Mutex<Option<Head>>,
 }
 
 impl Ticket {
-    pub(super) fn take_replay(&self) -> Option<Box<::http::request::Parts>> {
+    pub(super) fn keep_for_replay(&self, head: &Head) {
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
+    }
+
+    pub(super) fn take_replay(&self) -> Option<Head> {
         self.replay
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -63,31 +67,54 @@ impl Ticket {
 }
 
 impl Job {
-    pub(super) fn replay(parts: ::http::request::Parts, ticket: &Arc<Ticket>) -> Self {
+    pub(super) fn replay(head: Head, ticket: &Arc<Ticket>) -> Self {
         let empty = Empty::new();
         let body = WasiBody::new(empty.map_err(|never: Infallible| match never {}));
-        let request = Request::from_parts(parts, body);
+        let request_id = super::super::request_id(&head.fields);
         Self {
-            request_id: super::super::request_id(&request),
-            request,
+            request: Incoming::Again(head, body),
+            request_id,
             ticket: ticket.clone(),
             alone: true,
         }
     }
 }
 
-/// Keeps the head of a request that can be sent again, as far as that is harmless.
-pub(super) fn replayable(request: &Request<WasiBody>) -> Option<Box<::http::request::Parts>> {
-    let harmless = request.method().is_safe() && request.body().is_end_stream();
-    if !harmless {
-        return None;
+/// A request as it comes to an instance: as the gateway made it, or kept from an earlier attempt.
+pub(super) enum Incoming {
+    First(Request<WasiBody>),
+    Again(Head, WasiBody),
+}
+
+/// The head of a request, cheap to clone.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) fields: FieldMap,
+}
+
+impl Incoming {
+    /// Takes the request apart, without the headers that guests must not see.
+    pub(super) fn into_parts(self, hooks: &mut dyn WasiHttpHooks) -> (Head, WasiBody) {
+        match self {
+            Self::Again(head, body) => (head, body),
+            Self::First(request) => {
+                let (parts, body) = request.into_parts();
+                let head = Head {
+                    method: parts.method,
+                    uri: parts.uri,
+                    fields: FieldMap::new_immutable(hooks, parts.headers),
+                };
+                (head, body)
+            }
+        }
     }
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = request.method().clone();
-    parts.uri = request.uri().clone();
-    parts.version = request.version();
-    parts.headers = request.headers().clone();
-    Some(Box::new(parts))
+}
+
+/// Tells whether a request can be sent again without harm: it changes nothing and has no body.
+pub(super) fn is_replayable(head: &Head, body: &WasiBody) -> bool {
+    head.method.is_safe() && body.is_end_stream()
 }
 
 /// The requests in one instance, as seen from outside.
