@@ -12,6 +12,7 @@ mod limits;
 pub mod plan;
 mod reader;
 mod scan;
+pub mod twins;
 mod types;
 mod value;
 pub mod wave;

@@ -6,5 +6,6 @@ mod golden;
 mod hostile;
 mod random;
 mod round_trip;
+mod twins;
 mod wave;
 mod wit;
