@@ -160,6 +160,7 @@ fn operator(role: &Role, lattice: &LatticeName) -> Subjects {
 /// Not among these: auctions (hosts must answer them) and calls (functions change things).
 fn reader(role: &Role, lattice: &LatticeName) -> Subjects {
     let control = |verb: &str| format!("wasmbus.ctl.v1.{lattice}.{verb}");
+    let ours = |verb: &str| format!("trellis.v1.{lattice}.{verb}.*");
     let model = |verb: &str| format!("wadm.api.{lattice}.model.{verb}");
     let publish = vec![
         control("host.ping"),
@@ -172,8 +173,10 @@ fn reader(role: &Role, lattice: &LatticeName) -> Subjects {
         model("get.*"),
         model("versions.*"),
         model("status.*"),
-        format!("trellis.v1.{lattice}.status.*"),
-        format!("trellis.v1.{lattice}.doctor.*"),
+        ours("status"),
+        ours("doctor"),
+        ours("describe"),
+        ours("tail"),
     ];
     let mut subscribe = reports(lattice);
     subscribe.push(role.inbox());
@@ -186,6 +189,7 @@ fn reports(lattice: &LatticeName) -> Vec<String> {
         format!("wasmbus.evt.{lattice}.>"),
         format!("wadm.evt.{lattice}.>"),
         format!("wadm.status.{lattice}.>"),
+        format!("trellis.v1.{lattice}.evt.>"),
         format!("trellis.v1.{lattice}.logs.>"),
     ]
 }

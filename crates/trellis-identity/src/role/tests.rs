@@ -265,6 +265,9 @@ fn a_viewer_and_a_dashboard_look_and_change_nothing() {
                 "wadm.api.shop.model.list",
                 "wadm.api.shop.model.status.app",
                 "trellis.v1.shop.status.NHOST",
+                "trellis.v1.shop.doctor.NHOST",
+                "trellis.v1.shop.describe.NHOST",
+                "trellis.v1.shop.tail.NHOST",
             ],
         );
         subscribes(
@@ -273,7 +276,9 @@ fn a_viewer_and_a_dashboard_look_and_change_nothing() {
             &[
                 "wasmbus.evt.shop.*",
                 "wasmbus.evt.shop.host_stopped",
+                "trellis.v1.shop.evt.host_mode_changed",
                 "trellis.v1.shop.logs.NHOST.cart",
+                "trellis.v1.shop.evt.host_mode_changed",
             ],
         );
         publishes(
