@@ -8,6 +8,12 @@
 //!
 //! What follows a pending stream on its channel is the same in both: chunks, each a list, and an
 //! empty list at the end. Chunks may be cut and joined anywhere on the way.
+//!
+//! Peers of the 1.x line have faults that nothing here can mend, so an interface for them avoids the
+//! values: they refuse the right bytes of an `s16` below -8,192, an `s32` below -2^27 and an `s64`
+//! below -2^62, they write flags of 17 to 24 labels with one byte too many, and they cannot receive a
+//! stream or future inside a list or a stream. They send any NaN, and may end a stream twice; both
+//! are taken.
 
 mod future;
 mod stream;

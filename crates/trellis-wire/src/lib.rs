@@ -25,5 +25,5 @@ pub use limits::Limits;
 pub use plan::FunctionPlan;
 pub use reader::Reader;
 pub use scan::{Reallocations, Scan, scan, scan_whole};
-pub use types::{Case, Field, FunctionType, ResultType, Type};
+pub use types::{Case, Field, FunctionType, ResultType, TEXT_BYTES_MAX, Type};
 pub use value::{FutureValue, StreamValue, Value, decode, encode};

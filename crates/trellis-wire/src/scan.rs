@@ -166,12 +166,21 @@ impl Scanner<'_> {
         let count = self
             .budget
             .elements(&mut self.reader, Element::of(scalar))?;
+        let reader = &mut self.reader;
         match scalar {
             // Any bytes of the right number are right.
-            Scalar::U8 | Scalar::S8 => self.reader.take(count).map(drop),
-            Scalar::F32 => self.reader.take(count * 4).map(drop),
-            Scalar::F64 => self.reader.take(count * 8).map(drop),
-            _ => (0..count).try_for_each(|_| self.scalar(scalar)),
+            Scalar::U8 | Scalar::S8 => reader.take(count).map(drop),
+            Scalar::F32 => reader.take(count * 4).map(drop),
+            Scalar::F64 => reader.take(count * 8).map(drop),
+            // A loop of its own for each, without a choice for each element.
+            Scalar::Bool => repeat(reader, count, Reader::bool),
+            Scalar::Char => repeat(reader, count, Reader::char),
+            Scalar::U16 => repeat(reader, count, Reader::u16),
+            Scalar::S16 => repeat(reader, count, Reader::s16),
+            Scalar::U32 => repeat(reader, count, Reader::u32),
+            Scalar::S32 => repeat(reader, count, Reader::s32),
+            Scalar::U64 => repeat(reader, count, Reader::u64),
+            Scalar::S64 => repeat(reader, count, Reader::s64),
         }
     }
 
@@ -211,4 +220,12 @@ impl Scanner<'_> {
             Scalar::Char => reader.char().map(drop),
         }
     }
+}
+
+fn repeat<'a, T>(
+    reader: &mut Reader<'a>,
+    count: usize,
+    read: impl Fn(&mut Reader<'a>) -> Result<T>,
+) -> Result<()> {
+    (0..count).try_for_each(|_| read(reader).map(drop))
 }

@@ -3,8 +3,12 @@
 //! A tree is cheap to clone and shares its branches, because a type of WIT that is used twice is one
 //! type.
 
+mod text;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use text::TEXT_BYTES_MAX;
 
 /// A WIT value type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,93 +161,29 @@ impl Type {
     }
 }
 
-/// Writes the type as WIT does; a record, variant, enum or flags only by its names.
+/// Writes the type as WIT does, a record, variant, enum or flags by its members, and long ones up to
+/// [`TEXT_BYTES_MAX`].
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool => f.write_str("bool"),
-            Self::S8 => f.write_str("s8"),
-            Self::U8 => f.write_str("u8"),
-            Self::S16 => f.write_str("s16"),
-            Self::U16 => f.write_str("u16"),
-            Self::S32 => f.write_str("s32"),
-            Self::U32 => f.write_str("u32"),
-            Self::S64 => f.write_str("s64"),
-            Self::U64 => f.write_str("u64"),
-            Self::F32 => f.write_str("f32"),
-            Self::F64 => f.write_str("f64"),
-            Self::Char => f.write_str("char"),
-            Self::String => f.write_str("string"),
-            Self::List(element) => write!(f, "list<{element}>"),
-            Self::Option(some) => write!(f, "option<{some}>"),
-            Self::Tuple(members) => write_list(f, "tuple<", members, ">"),
-            Self::Result(sides) => write_result(f, sides),
-            Self::Record(fields) => write_list(f, "record { ", fields, " }"),
-            Self::Variant(cases) => write_list(f, "variant { ", cases, " }"),
-            Self::Enum(names) => write_list(f, "enum { ", names, " }"),
-            Self::Flags(names) => write_list(f, "flags { ", names, " }"),
-            Self::Own(resource) => write!(f, "own<{resource}>"),
-            Self::Borrow(resource) => write!(f, "borrow<{resource}>"),
-            Self::Stream(element) => write_optional(f, "stream", element.as_deref()),
-            Self::Future(payload) => write_optional(f, "future", payload.as_deref()),
-        }
+        text::bounded(f, |out| text::ty(out, self))
     }
 }
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.ty)
+        text::bounded(f, |out| text::field(out, self))
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.ty {
-            Some(ty) => write!(f, "{}({ty})", self.name),
-            None => f.write_str(&self.name),
-        }
+        text::bounded(f, |out| text::case(out, self))
     }
 }
 
 /// Writes the function as WIT does: `func(a: u8) -> string`.
 impl fmt::Display for FunctionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_list(f, "func(", &self.params, ")")?;
-        match &self.result {
-            Some(result) => write!(f, " -> {result}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn write_list<T: fmt::Display>(
-    f: &mut fmt::Formatter<'_>,
-    open: &str,
-    items: &[T],
-    close: &str,
-) -> fmt::Result {
-    f.write_str(open)?;
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            f.write_str(", ")?;
-        }
-        write!(f, "{item}")?;
-    }
-    f.write_str(close)
-}
-
-fn write_result(f: &mut fmt::Formatter<'_>, sides: &ResultType) -> fmt::Result {
-    match (&sides.ok, &sides.err) {
-        (None, None) => f.write_str("result"),
-        (Some(ok), None) => write!(f, "result<{ok}>"),
-        (None, Some(err)) => write!(f, "result<_, {err}>"),
-        (Some(ok), Some(err)) => write!(f, "result<{ok}, {err}>"),
-    }
-}
-
-fn write_optional(f: &mut fmt::Formatter<'_>, name: &str, inner: Option<&Type>) -> fmt::Result {
-    match inner {
-        Some(inner) => write!(f, "{name}<{inner}>"),
-        None => f.write_str(name),
+        text::bounded(f, |out| text::function(out, self))
     }
 }

@@ -44,9 +44,12 @@ impl FutureDecoder {
         }
     }
 
-    /// Adds bytes that arrived.
+    /// Adds bytes that arrived. Those that come when a value of the largest size should have been
+    /// whole are not kept.
     pub fn push(&mut self, arrived: Bytes) {
-        join(&mut self.unread, arrived);
+        if self.unread.len() <= self.limits.wire_bytes_max {
+            join(&mut self.unread, arrived);
+        }
     }
 
     /// Returns the encoding of the value once it is whole. A future without a type has an empty one,

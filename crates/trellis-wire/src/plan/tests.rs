@@ -146,6 +146,9 @@ fn a_doubling_chain_of_types_costs_its_length() {
     let (plan, id) = Plan::compile(&ty).unwrap();
     assert_eq!(plan.nodes.len(), 21);
     assert_eq!(plan.node(id).abi.size, 1 << 20);
+    // So does its text, which would be a million words.
+    let text = ty.to_string();
+    assert!(text.len() <= crate::TEXT_BYTES_MAX + '…'.len_utf8() && text.ends_with('…'));
 }
 
 #[test]

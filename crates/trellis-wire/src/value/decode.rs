@@ -80,7 +80,8 @@ impl<'a> Decoder<'a> {
             Op::Variant { kind, cases, .. } => self.case(kind, cases)?,
             Op::Enum { cases, .. } => Value::Enum(self.reader.case(VariantKind::Variant, cases)?),
             Op::Flags { labels } => Value::Flags(self.reader.flags(labels)?),
-            Op::Own | Op::Borrow => Value::Handle(self.bytes()?),
+            // It is an index in a guest, so its bytes are no memory there.
+            Op::Own | Op::Borrow => Value::Handle(self.reader.bytes()?.to_owned()),
             Op::Stream { element } => Value::Stream(self.stream(element)?),
             Op::Future { payload } => Value::Future(self.future(payload)?),
         })
