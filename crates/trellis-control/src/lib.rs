@@ -21,6 +21,9 @@ mod request;
 mod events;
 mod state;
 
+mod client;
+
+pub use client::{Client, ClientError, Events, Gathered, LogLines, Timing};
 pub use events::{
     CloudEvent, ComponentEventClaims, ComponentScaleFailed, ComponentScaled, ConfigChanged, Event,
     EventError, EventKind, HostMode, HostModeChanged, HostStarted, HostStopped, LabelsChanged,

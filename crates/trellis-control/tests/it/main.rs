@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod client;
+mod client_errors;
+mod client_streams;
 mod events;
+mod fake_host;
 mod messages;
+mod nats_server;
 mod own_messages;
 mod properties;
 mod requests;

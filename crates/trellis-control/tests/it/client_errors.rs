@@ -1,0 +1,186 @@
+//! What the person learns when a request does not work.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use trellis_control::{
+    Answer, CallCommand, CallResult, Client, ClientError, CtlResponse, ErrorCode, HostId, Label,
+    Link, Request, ScaleComponentCommand, Timing, encode,
+};
+use trellis_core::with_causes;
+
+use crate::fake_host::FakeHost;
+use crate::nats_server::NatsServer;
+
+fn host() -> HostId {
+    HostId::new("NCEX").unwrap()
+}
+
+fn scale(id: &str) -> ScaleComponentCommand {
+    ScaleComponentCommand {
+        component_id: id.to_owned(),
+        component_ref: "reg.local/cart:1".to_owned(),
+        count: 1,
+        ..ScaleComponentCommand::default()
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_named_with_its_lattice() {
+    let server = NatsServer::start().await;
+    let client = Client::new(server.connect().await);
+    let error = client
+        .scale_component(&host(), scale("cart"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot scale the component: no host NCEX in lattice shop takes it"
+    );
+    assert_eq!(
+        error.hint().unwrap(),
+        "`trellis get hosts` lists the hosts of this lattice; `--lattice` chooses another"
+    );
+    assert!(!error.may_have_been_done());
+    let error = client.status(&host()).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("wasmCloud 1.x"));
+    let error = client.links().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot list links: no host in lattice shop takes it"
+    );
+    assert!(error.hint().unwrap().contains("trellis up"));
+    assert!(client.hosts().await.unwrap().answers.is_empty());
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_may_have_done_it() {
+    let server = NatsServer::start().await;
+    let _fake = FakeHost::start(server.connect().await, "NCEX", |_| None).await;
+    let timing = Timing {
+        request: Duration::from_millis(150),
+        ..Timing::default()
+    };
+    let client = Client::new(server.connect().await).with_timing(timing);
+    let error = client
+        .scale_component(&host(), scale("cart"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot scale the component: no answer from host NCEX in lattice shop within 150 ms"
+    );
+    assert!(error.may_have_been_done());
+    assert!(error.hint().unwrap().contains("trellis get inventory"));
+}
+
+fn refuses(request: &Request) -> Option<Bytes> {
+    Some(match request {
+        Request::Call(_) => encode(&Answer::<CallResult>::failure(
+            ErrorCode::Trap,
+            "unreachable",
+        )),
+        Request::HostGet => encode(&CtlResponse::done("no data")),
+        Request::LinkGet => Bytes::from_static(br#"{"success":true,"message":"","response":{}}"#),
+        Request::ClaimsGet => Bytes::new(),
+        _ => encode(&CtlResponse::<()>::failure("the disk is full")),
+    })
+}
+
+#[tokio::test]
+async fn a_refusal_carries_the_words_of_the_host() {
+    let server = NatsServer::start().await;
+    let _fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
+    let client = Client::new(server.connect().await);
+    let error = client
+        .scale_component(&host(), scale("cart"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot scale the component: host NCEX in lattice shop refuses: the disk is full"
+    );
+    let call = CallCommand {
+        component_id: "cart".to_owned(),
+        function: "run".to_owned(),
+        ..CallCommand::default()
+    };
+    let error = client.call(&host(), &call).await.unwrap_err();
+    assert_eq!(
+        with_causes(&error),
+        "cannot call the function on host NCEX: unreachable (trap)"
+    );
+    let bids = client.hosts().await.unwrap();
+    assert!(bids.answers.is_empty());
+    assert!(bids.failures[0].to_string().contains("the disk is full"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_told_where_it_breaks() {
+    let server = NatsServer::start().await;
+    let _fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
+    let client = Client::new(server.connect().await);
+    let unreadable = |error: &ClientError| matches!(error, ClientError::Unreadable { .. });
+    let error = client.host_inventory(&host()).await.unwrap_err();
+    assert!(unreadable(&error), "{error:?}");
+    let error = client.links().await.unwrap_err();
+    assert!(unreadable(&error));
+    assert!(
+        with_causes(&error).contains("field `response`"),
+        "{}",
+        with_causes(&error)
+    );
+    let error = client.claims().await.unwrap_err();
+    assert!(
+        with_causes(&error).contains("payload is empty"),
+        "{}",
+        with_causes(&error)
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_not_sent() {
+    let server = NatsServer::start().await;
+    let fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
+    let client = Client::new(server.connect().await);
+    for id in ["", "a.b", "*", "a b"] {
+        let error = client
+            .scale_component(&host(), scale(id))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ClientError::Invalid { .. }),
+            "{id:?}: {error:?}"
+        );
+    }
+    let link = Link {
+        source_id: "a>".to_owned(),
+        ..Link::default()
+    };
+    assert_eq!(
+        with_causes(&client.put_link(&link).await.unwrap_err()),
+        "cannot put the link: link has a bad `source_id`: the component id has only letters, digits, `-` and `_`; \
+         '>' is none of them"
+    );
+    let label = Label {
+        key: "hostcore.os".to_owned(),
+        value: String::new(),
+    };
+    assert!(client.put_label(&host(), &label).await.is_err());
+    assert!(fake.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_server_is_a_typed_error() {
+    let server = NatsServer::start().await;
+    let lattice = server.connect().await;
+    let mut state = lattice.state();
+    let client = Client::new(lattice);
+    drop(server);
+    state.wait_for(|it| !it.is_connected()).await.unwrap();
+    let error = client.links().await.unwrap_err();
+    assert!(matches!(error, ClientError::Connection { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("trellis doctor"));
+    assert!(client.hosts().await.is_err());
+    assert!(client.events(&[]).await.is_err());
+}
