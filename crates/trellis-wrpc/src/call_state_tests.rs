@@ -1,0 +1,247 @@
+//! Tests of one end of a call, without a connection.
+
+#![allow(clippy::unwrap_used)]
+
+use std::task::Context;
+use std::time::Duration;
+
+use super::*;
+
+pub(super) fn state(side: Side) -> CallState {
+    let bounds = Bounds {
+        value_bytes_max: 1_000,
+        call_buffered_bytes_max: 1_000,
+        buffered_bytes_max: 100_000,
+        window_bytes: 400,
+        buffered_in_all: Arc::default(),
+    };
+    CallState::new(side, Instant::now() + Duration::from_secs(60), bounds)
+}
+
+fn data(text: &str) -> Piece<'static> {
+    Piece {
+        payload: Bytes::from(text.to_owned()),
+        note: None,
+        error: None,
+    }
+}
+
+fn noted(text: &str, at: u64, end: bool) -> Piece<'static> {
+    let note = Note {
+        at,
+        end,
+        ..Note::default()
+    };
+    Piece {
+        note: Some(note),
+        ..data(text)
+    }
+}
+
+fn cx() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn value(call: &CallState) -> Poll<Result<Bytes, CallError>> {
+    call.poll_value(&mut cx())
+}
+
+fn next(call: &CallState, path: &IndexPath) -> Poll<Result<Option<Bytes>, CallError>> {
+    call.poll_channel(&mut cx(), path)
+        .map_ok(|taken| taken.bytes)
+}
+
+fn accepted(dialect: Dialect) -> Accepted {
+    Accepted {
+        control: "inbox.1".into(),
+        dialect,
+        peer: None,
+        window: 400,
+    }
+}
+
+#[test]
+fn a_legacy_value_ends_with_an_empty_message_and_the_second_end_is_ignored() {
+    let call = state(Side::Caller);
+    call.receive(None, data("ab"));
+    call.receive(None, data("cd"));
+    assert!(value(&call).is_pending());
+    call.receive(None, data(""));
+    call.receive(None, data(""));
+    call.receive(None, data("late"));
+    assert_eq!(value(&call), Poll::Ready(Ok("abcd".into())));
+}
+
+#[test]
+fn an_extended_value_ends_where_it_says() {
+    let call = state(Side::Caller);
+    call.receive(None, noted("ab", 0, false));
+    call.receive(None, noted("cd", 2, true));
+    assert_eq!(value(&call), Poll::Ready(Ok("abcd".into())));
+    assert!(call.is_finished());
+
+    let empty = state(Side::Caller);
+    empty.receive(None, noted("", 0, true));
+    assert_eq!(value(&empty), Poll::Ready(Ok(Bytes::new())));
+}
+
+#[test]
+fn a_hole_a_repetition_and_a_short_value_are_errors() {
+    for second in [noted("cd", 3, true), noted("ab", 0, true)] {
+        let call = state(Side::Caller);
+        call.receive(None, noted("ab", 0, false));
+        call.receive(None, second);
+        assert!(matches!(value(&call), Poll::Ready(Err(_))));
+    }
+    let call = state(Side::Caller);
+    let mut short = noted("ab", 0, true);
+    short.note.as_mut().unwrap().size = Some(3);
+    call.receive(None, short);
+    assert!(matches!(value(&call), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn a_hole_in_a_stream_fails_the_stream_and_not_the_call() {
+    let call = state(Side::Caller);
+    let path = IndexPath::new(&[0, 1]);
+    call.receive(None, noted("ok", 0, true));
+    call.receive(Some("0.1"), noted("ab", 0, false));
+    call.receive(Some("0.1"), noted("ef", 4, true));
+    assert!(matches!(next(&call, &path), Poll::Ready(Err(_))));
+    assert_eq!(value(&call), Poll::Ready(Ok("ok".into())));
+}
+
+#[test]
+fn data_that_comes_before_its_reader_is_kept() {
+    let call = state(Side::Callee);
+    let path = IndexPath::new(&[1]);
+    call.receive(Some("1"), data("ab"));
+    call.receive(Some("1"), data(""));
+    assert_eq!(next(&call, &path), Poll::Ready(Ok(Some("ab".into()))));
+    assert_eq!(next(&call, &path), Poll::Ready(Ok(None)));
+    assert_eq!(next(&call, &path), Poll::Ready(Ok(None)));
+}
+
+#[test]
+fn a_slow_reader_of_a_legacy_stream_loses_its_call() {
+    let call = state(Side::Caller);
+    for _ in 0..12 {
+        call.receive(Some("0"), data(&"x".repeat(100)));
+    }
+    let Poll::Ready(Err(error)) = value(&call) else {
+        panic!("the call goes on");
+    };
+    assert_eq!(error.class(), ErrorClass::Overloaded);
+    assert!(matches!(
+        next(&call, &IndexPath::new(&[0])),
+        Poll::Ready(Err(_))
+    ));
+    assert_eq!(
+        call.bounds.buffered_in_all.load(Relaxed),
+        call.lock().charged
+    );
+}
+
+#[test]
+fn what_is_charged_is_given_back_when_it_is_read_or_dropped() {
+    let call = state(Side::Caller);
+    let all = call.bounds.buffered_in_all.clone();
+    call.receive(Some("0"), data("abc"));
+    call.receive(Some("1"), data("abc"));
+    call.receive(None, data("abc"));
+    assert_eq!(all.load(Relaxed), 3 * (3 + MESSAGE_OVERHEAD_BYTES));
+    let _ = next(&call, &IndexPath::new(&[0]));
+    assert_eq!(all.load(Relaxed), 2 * (3 + MESSAGE_OVERHEAD_BYTES));
+    call.stop_channel(&IndexPath::new(&[1]));
+    assert_eq!(all.load(Relaxed), 3 + MESSAGE_OVERHEAD_BYTES);
+    drop(call);
+    assert_eq!(all.load(Relaxed), 0);
+}
+
+#[test]
+fn a_sender_waits_for_credit_and_half_a_window_read_is_told() {
+    let sender = state(Side::Callee);
+    let path = IndexPath::new(&[0]);
+    sender.accept(accepted(Dialect::Extended));
+    assert_eq!(
+        sender.poll_credit(&mut cx(), &path, 100),
+        Poll::Ready(Ok(300))
+    );
+    assert!(sender.poll_credit(&mut cx(), &path, 400).is_pending());
+
+    let reader = state(Side::Caller);
+    reader.accept(accepted(Dialect::Extended));
+    reader.receive(Some("0"), noted(&"x".repeat(150), 0, false));
+    reader.receive(Some("0"), noted(&"x".repeat(150), 150, false));
+    let first = reader.poll_channel(&mut cx(), &path);
+    assert!(matches!(first, Poll::Ready(Ok(Taken { credit: None, .. }))));
+    let Poll::Ready(Ok(Taken { credit, .. })) = reader.poll_channel(&mut cx(), &path) else {
+        panic!("nothing to read");
+    };
+    assert_eq!(credit, Some(700));
+    let note = Note {
+        credit,
+        path: Some("0"),
+        ..Note::default()
+    };
+    sender.allow(&note);
+    assert_eq!(
+        sender.poll_credit(&mut cx(), &path, 400),
+        Poll::Ready(Ok(300))
+    );
+    let stop = Note { stop: true, ..note };
+    sender.allow(&stop);
+    assert!(matches!(
+        sender.poll_credit(&mut cx(), &path, 400),
+        Poll::Ready(Err(_))
+    ));
+}
+
+#[test]
+fn a_peer_of_ours_that_ignores_its_credit_fails_its_stream() {
+    let call = state(Side::Caller);
+    let path = IndexPath::new(&[0]);
+    call.receive(Some("0"), noted(&"x".repeat(300), 0, false));
+    call.receive(Some("0"), noted(&"x".repeat(300), 300, false));
+    assert!(matches!(next(&call, &path), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn hostile_paths_and_counts_of_streams_are_bounded() {
+    let call = state(Side::Callee);
+    for bad in ["", "a", "0.", "..", "99999999999999999999x"] {
+        call.receive(Some(bad), data("ab"));
+    }
+    assert!(call.lock().channels.is_empty());
+    for index in 0..=CHANNELS_PER_CALL_MAX as u32 {
+        call.receive(Some(IndexPath::new(&[index]).as_str()), data(""));
+    }
+    assert!(call.lock().failure.is_some());
+}
+
+#[test]
+fn a_value_without_bound_is_refused() {
+    let call = state(Side::Callee);
+    for _ in 0..11 {
+        call.receive(None, data(&"x".repeat(100)));
+    }
+    assert!(matches!(value(&call), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn a_failed_call_fails_whoever_waits_but_not_what_is_complete() {
+    let call = state(Side::Caller);
+    call.receive(None, data("ab"));
+    call.receive(None, data(""));
+    call.receive(Some("0"), data("cd"));
+    call.receive(Some("0"), data(""));
+    call.fail(CallError::deadline());
+    assert_eq!(value(&call), Poll::Ready(Ok("ab".into())));
+    let path = IndexPath::new(&[0]);
+    assert_eq!(next(&call, &path), Poll::Ready(Ok(Some("cd".into()))));
+    assert!(matches!(
+        next(&call, &IndexPath::new(&[1])),
+        Poll::Ready(Err(_))
+    ));
+    assert!(call.poll_accepted(&mut cx()).is_ready());
+}

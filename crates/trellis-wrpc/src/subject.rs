@@ -1,0 +1,239 @@
+//! Subjects of wRPC over NATS: built once when a link or an export is made, never per call.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use async_nats::Subject;
+
+/// The marker of the protocol in every invocation subject.
+pub const PROTOCOL: &str = "wrpc.0.0.1";
+
+/// Bytes of a subject. A NATS server takes lines of 4,096 bytes with both subjects in them.
+const SUBJECT_BYTES_MAX: usize = 1_024;
+
+/// A name that cannot be part of a subject.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// Empty, or with a space, a wildcard, a control character or an empty token.
+    #[error("`{0}` cannot be part of a NATS subject: no spaces, wildcards or empty parts")]
+    Part(String),
+    /// Longer than a server takes.
+    #[error("the subject would be {0} bytes long, at most {SUBJECT_BYTES_MAX} are allowed")]
+    TooLong(usize),
+}
+
+/// One function of one component or provider, as its callers address it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub(crate) subject: Subject,
+    pub(crate) returns: Returns,
+}
+
+/// Whether the result of a function has at least one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Returns {
+    /// Not known: no result and an empty one look the same.
+    #[default]
+    Unknown,
+    /// The function has a result, so an answer without bytes is the failure of a 1.x peer, which
+    /// has no other way to tell.
+    Value,
+}
+
+impl Target {
+    /// Addresses `function` of `instance` (an interface with version; empty for a function of the
+    /// world) at the component or provider `id` of `lattice`.
+    ///
+    /// # Errors
+    /// Names that cannot be part of a subject.
+    pub fn new(
+        lattice: &str,
+        id: &str,
+        instance: &str,
+        function: &str,
+    ) -> Result<Self, SubjectError> {
+        let subject = invocation_subject(&prefix(lattice, id)?, instance, function)?;
+        Ok(Self {
+            subject,
+            returns: Returns::Unknown,
+        })
+    }
+
+    /// States what is known of the result.
+    pub fn returning(self, returns: Returns) -> Self {
+        Self { returns, ..self }
+    }
+
+    /// Returns the subject of the invocation.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+}
+
+/// One function that a host serves: its subject, and the group that shares the calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    pub(crate) subject: Subject,
+    pub(crate) group: String,
+}
+
+impl Export {
+    /// Names `function` of `instance` as served by the component or provider `id` of `lattice`.
+    /// All who serve the same id share the calls.
+    ///
+    /// # Errors
+    /// Names that cannot be part of a subject.
+    pub fn new(
+        lattice: &str,
+        id: &str,
+        instance: &str,
+        function: &str,
+    ) -> Result<Self, SubjectError> {
+        let group = prefix(lattice, id)?;
+        let subject = invocation_subject(&group, instance, function)?;
+        Ok(Self { subject, group })
+    }
+
+    /// Returns the subject that is subscribed to.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+}
+
+/// Where in the parameters or results a stream or future is: the position, then the index in each
+/// record, tuple, list or stream on the way. Options, results and variants add nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IndexPath(Arc<str>);
+
+impl IndexPath {
+    /// Makes the path of these indices.
+    pub fn new(indices: &[u32]) -> Self {
+        let mut text = String::with_capacity(indices.len() * 2);
+        for (position, index) in indices.iter().enumerate() {
+            let dot = if position == 0 { "" } else { "." };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{dot}{index}");
+        }
+        Self(text.into())
+    }
+
+    /// Returns the indices joined with dots.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn from_wire(text: &str) -> Option<Self> {
+        is_path(text).then(|| Self(text.into()))
+    }
+}
+
+impl fmt::Display for IndexPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Bytes of an index path: 32 levels are deeper than any type we accept.
+const PATH_BYTES_MAX: usize = 128;
+
+fn is_path(text: &str) -> bool {
+    let is_index = |index: &str| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= PATH_BYTES_MAX && text.split('.').all(is_index)
+}
+
+fn prefix(lattice: &str, id: &str) -> Result<String, SubjectError> {
+    check(lattice)?;
+    check(id)?;
+    Ok(format!("{lattice}.{id}"))
+}
+
+fn invocation_subject(
+    prefix: &str,
+    instance: &str,
+    function: &str,
+) -> Result<Subject, SubjectError> {
+    let function = plain_function(function);
+    check(function)?;
+    let subject = if instance.is_empty() {
+        format!("{prefix}.{PROTOCOL}.{function}")
+    } else {
+        check(instance)?;
+        format!("{prefix}.{PROTOCOL}.{instance}.{function}")
+    };
+    if subject.len() > SUBJECT_BYTES_MAX {
+        return Err(SubjectError::TooLong(subject.len()));
+    }
+    Ok(subject.into())
+}
+
+/// Drops the mark that WIT puts before functions of resources: `[method]bucket.get` is `bucket.get`.
+fn plain_function(function: &str) -> &str {
+    match function
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        Some((_, name)) => name,
+        None => function,
+    }
+}
+
+fn check(part: &str) -> Result<(), SubjectError> {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '*' | '>');
+    let has_empty_token = part.split('.').any(str::is_empty);
+    if has_empty_token || !part.chars().all(is_plain) {
+        return Err(SubjectError::Part(part.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn subjects_are_those_of_the_1_x_line() {
+        let http = Target::new(
+            "default",
+            "shop-cart",
+            "wrpc:http/incoming-handler@0.1.0",
+            "handle",
+        );
+        assert_eq!(
+            http.unwrap().subject(),
+            "default.shop-cart.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle"
+        );
+        let method = Target::new("default", "kv", "acme:kv/store@1.4.0", "[method]bucket.get");
+        assert_eq!(
+            method.unwrap().subject(),
+            "default.kv.wrpc.0.0.1.acme:kv/store@1.4.0.bucket.get"
+        );
+        let world = Export::new("default", "kv", "", "run").unwrap();
+        assert_eq!(world.subject(), "default.kv.wrpc.0.0.1.run");
+        assert_eq!(world.group, "default.kv");
+    }
+
+    #[test]
+    fn names_that_would_change_the_subject_are_refused() {
+        for bad in ["", "a b", "*", "a.>", ".a", "a..b", "a\r\nPUB x 0"] {
+            assert!(Target::new("default", bad, "a:b/c", "f").is_err(), "{bad}");
+            assert!(Target::new(bad, "id", "a:b/c", "f").is_err(), "{bad}");
+            assert!(Target::new("default", "id", "a:b/c", bad).is_err(), "{bad}");
+        }
+        let long = "f".repeat(2_000);
+        assert!(matches!(
+            Target::new("default", "id", "a:b/c", &long),
+            Err(SubjectError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn a_path_is_indices_joined_with_dots() {
+        assert_eq!(IndexPath::new(&[0, 1]).as_str(), "0.1");
+        assert!(IndexPath::from_wire("0.12.3").is_some());
+        for bad in ["", "a", "0.", "0..1", "-1", &"0.".repeat(200)] {
+            assert!(IndexPath::from_wire(bad).is_none(), "{bad}");
+        }
+    }
+}

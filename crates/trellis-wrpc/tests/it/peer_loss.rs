@@ -1,0 +1,182 @@
+//! A host that dies: who had calls open with it learns it.
+
+use std::env;
+use std::future::pending;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use trellis_core::ErrorClass;
+use trellis_wrpc::{AcceptedBy, Config, IndexPath, Invocation, Reply, ServerConfig};
+
+use crate::nats_server::NatsServer;
+use crate::support::{Host, class, echo, soon, target, within};
+
+const CHILD: &str = "TRELLIS_WRPC_TEST_CHILD";
+const READY: &str = "the child is ready";
+
+/// Another process, which is this program run again.
+struct Process(Child);
+
+impl Process {
+    fn start(nats: &NatsServer, role: &str) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "peer_loss::child", "--nocapture"])
+            .env(CHILD, format!("{role} {}", nats.url))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).any(|line| line.contains(READY));
+        assert!(ready, "the child ended");
+        Self(child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // SIGKILL
+        let _ = self.0.wait();
+    }
+}
+
+/// Does nothing as a test; is the other process when asked to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(task) = env::var(CHILD) else {
+        return;
+    };
+    let (role, url) = task.split_once(' ').unwrap();
+    let nats = async_nats::connect(url).await.unwrap();
+    let transport = trellis_wrpc::Transport::open(nats, Config::new("child"))
+        .await
+        .unwrap();
+    let server = trellis_wrpc::Server::new(&transport, ServerConfig::default());
+    let mut served = Vec::new();
+    let export = |function| {
+        trellis_wrpc::Export::new("lat", "comp", crate::support::INSTANCE, function).unwrap()
+    };
+    if role == "serves" {
+        served.push(server.serve(&export("echo"), echo).await.unwrap());
+        served.push(
+            server
+                .serve(&export("hang"), |_: Invocation| pending())
+                .await
+                .unwrap(),
+        );
+        let half = |invocation: Invocation| async move {
+            let mut to = invocation.result_writer(IndexPath::new(&[0]))?;
+            Ok(Reply::with_rest("ok", async move {
+                to.write("half".into()).await?;
+                pending().await
+            }))
+        };
+        served.push(server.serve(&export("half"), half).await.unwrap());
+        transport.settle().await.unwrap();
+        println!("{READY}");
+    } else {
+        println!("{READY}");
+        let client = trellis_wrpc::Client::new(&transport);
+        let _ = client.call(&target("hang"), "x".into(), soon()).await;
+    }
+    pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_to_a_killed_host_fail_long_before_their_deadline() {
+    let nats = NatsServer::start();
+    let process = Process::start(&nats, "serves");
+    let host = Host::start(&nats, "a").await;
+    let hang = host
+        .client
+        .invoke(&target("hang"), "x".into(), soon())
+        .await
+        .unwrap();
+    let half = host
+        .client
+        .invoke(&target("half"), "x".into(), soon())
+        .await
+        .unwrap();
+    assert_eq!(
+        hang.accepted_by().await.unwrap(),
+        AcceptedBy::Host("child".to_owned())
+    );
+    let mut reader = half.result_reader(IndexPath::new(&[0]));
+    assert_eq!(reader.next().await.unwrap().unwrap(), "half");
+    let killed = Instant::now();
+    drop(process);
+    assert_eq!(class(hang.result().await), ErrorClass::Unavailable);
+    assert_eq!(
+        reader.next().await.unwrap_err().class(),
+        ErrorClass::Unavailable
+    );
+    assert!(killed.elapsed().as_secs() < 10);
+    assert_eq!(class(host.call("echo", "x").await), ErrorClass::Unavailable);
+    drop((hang, half, reader));
+    host.is_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_the_lattice_reports_gone_fails_its_calls_at_once() {
+    let nats = NatsServer::start();
+    let _process = Process::start(&nats, "serves");
+    let host = Host::start(&nats, "a").await;
+    let call = host
+        .client
+        .invoke(&target("hang"), "x".into(), soon())
+        .await
+        .unwrap();
+    call.accepted_by().await.unwrap();
+    host.transport.peer_gone("another");
+    assert!(within(async { host.call("echo", "x").await }).await.is_ok());
+    host.transport.peer_gone("child");
+    let began = Instant::now();
+    assert_eq!(class(call.result().await), ErrorClass::Unavailable);
+    assert!(began.elapsed().as_millis() < 500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_work_for_a_killed_caller_is_dropped() {
+    let nats = NatsServer::start();
+    let mut host = Host::start(&nats, "a").await;
+    let began = Arc::new(Notify::new());
+    let began2 = began.clone();
+    host.serve("hang", move |_: Invocation| {
+        began2.notify_one();
+        pending()
+    })
+    .await;
+    let process = Process::start(&nats, "calls");
+    within(began.notified()).await;
+    drop(process);
+    host.is_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_fails_open_calls_and_refuses_new_ones() {
+    let nats = NatsServer::start();
+    let (mut server, client) = (Host::start(&nats, "a").await, Host::start(&nats, "b").await);
+    server.serve("hang", |_: Invocation| pending()).await;
+    let call = client
+        .client
+        .invoke(&target("hang"), "x".into(), soon())
+        .await
+        .unwrap();
+    call.accepted_by().await.unwrap();
+    drop(nats);
+    let refused = async {
+        loop {
+            match client.call("hang", "x").await {
+                Err(error) if !error.may_have_run() => break error,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert_eq!(within(refused).await.class(), ErrorClass::Unavailable);
+    let began = Instant::now();
+    assert_eq!(class(call.result().await), ErrorClass::Unavailable);
+    assert!(began.elapsed().as_secs() < 5);
+}
