@@ -136,6 +136,11 @@ impl Lattice {
         })
     }
 
+    /// Returns the subjects on which the server refuses to publish, from now on.
+    pub(crate) fn refusals(&self) -> broadcast::Receiver<Arc<str>> {
+        self.inner.shared.refusals()
+    }
+
     /// Returns a subject of this connection alone, that answers can be sent to.
     pub fn new_inbox(&self) -> String {
         self.inner.client.new_inbox()
@@ -256,7 +261,7 @@ impl Lattice {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
-        let mut refusals = self.inner.shared.refusals();
+        let mut refusals = self.refusals();
         let mut state = self.state();
         let connects = {
             let now = state.borrow_and_update();
@@ -299,7 +304,7 @@ impl Lattice {
         window: Duration,
     ) -> Result<Scatter, RequestError> {
         let inbox = self.new_inbox();
-        let refusals = self.inner.shared.refusals();
+        let refusals = self.refusals();
         let answers = self.subscribe(&inbox).await?;
         self.publish_with_reply(subject, &inbox, None, payload)
             .await?;

@@ -9,11 +9,13 @@ use async_nats::jetstream;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use serde_json::Value;
+use trellis_core::LatticeName;
+use trellis_identity::{Authority, Role};
 use trellis_lattice::store::{
     Bucket, BucketDefaults, BucketName, Change, Expected, JetStreamStore, PutError, Removal,
     RewindCause, Rewound, Store, StoreError, Watch, WatchOptions,
 };
-use trellis_lattice::{ConnectionPhase, Lattice, connect};
+use trellis_lattice::{ConnectionPhase, Credentials, Lattice, connect};
 
 use crate::nats_server::NatsServer;
 use crate::store_behaviour::{key, name, told, told_put, told_reset};
@@ -449,4 +451,96 @@ async fn watches_leave_no_consumers_behind() {
     let consumers = api(&lattice, "CONSUMER.NAMES.KV_LATTICEDATA_default").await;
     let count = consumers["consumers"].as_array().unwrap().len();
     assert!(count <= 2, "the feed, and a reading under way: {consumers}");
+}
+
+#[tokio::test]
+async fn these_permissions_are_enough_and_less_is_named() {
+    // Publish; all that is subscribed to is the inbox. A domain puts its own prefix before each.
+    let needed = [
+        "$KV.LATTICEDATA_default.>",
+        "$JS.API.STREAM.INFO.KV_LATTICEDATA_default",
+        "$JS.API.STREAM.CREATE.KV_LATTICEDATA_default",
+        "$JS.API.STREAM.MSG.GET.KV_LATTICEDATA_default",
+        "$JS.API.CONSUMER.CREATE.KV_LATTICEDATA_default",
+        "$JS.API.CONSUMER.MSG.NEXT.KV_LATTICEDATA_default.>",
+        "$JS.API.CONSUMER.DELETE.KV_LATTICEDATA_default.>",
+        "$JS.FC.KV_LATTICEDATA_default.>",
+    ];
+    let user = |name: &str, subjects: &[&str]| {
+        format!(
+            "{{ user: {name}, password: p, permissions: {{ publish: {subjects:?}, subscribe: [\"_INBOX.>\"] }} }}"
+        )
+    };
+    let less: Vec<&str> = needed
+        .into_iter()
+        .filter(|it| !it.contains("MSG.NEXT"))
+        .collect();
+    let server = NatsServer::start(&format!(
+        "jetstream: {{ store_dir: \"STORE\", max_file: 1G, max_mem: 64M }}\nauthorization {{ users: [ {}, {} ] }}",
+        user("all", &needed),
+        user("less", &less)
+    ));
+    let connect_as = async |user: &str| {
+        let mut settings = server.settings();
+        settings.credentials = Credentials::UserAndPassword {
+            user: user.to_owned(),
+            password: "p".into(),
+        };
+        connect(settings).await.unwrap()
+    };
+    let lattice = connect_as("all").await;
+    let ours = bucket(&lattice).await;
+    let mut watch = ours.watch("", often());
+    told_reset(&mut watch).await;
+    put(&ours, "a", "1").await;
+    told_put(&mut watch, "a", "1").await;
+    assert_eq!(ours.list("").await.unwrap().len(), 1);
+    ours.remove(&key("a"), Removal::Purge, Expected::Any)
+        .await
+        .unwrap();
+    assert!(matches!(told(&mut watch).await, Change::Delete { .. }));
+    assert_eq!(lattice.state().borrow().refusals, 0);
+    let other = BucketName::new("LATTICEDATA_other").unwrap();
+    let error = store(&lattice).bucket(&other).await.err().unwrap();
+    assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
+
+    let theirs = bucket(&connect_as("less").await).await;
+    let start = Instant::now();
+    let error = theirs.list("").await.unwrap_err();
+    assert!(
+        error.to_string().contains("$JS.API.CONSUMER.MSG.NEXT"),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(4), "and at once");
+}
+
+#[tokio::test]
+async fn the_credentials_of_roles_open_the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::open_or_create(folder.path(), &LatticeName::default()).unwrap();
+    let server = NatsServer::start(&format!(
+        "jetstream: {{ store_dir: \"STORE\", max_file: 1G, max_mem: 64M }}\n{}",
+        authority.server_config()
+    ));
+    let mut settings = server.settings();
+    settings.inbox_prefix = Role::Host.inbox_prefix();
+    settings.credentials = Credentials::CredsFile(authority.credentials_path(&Role::Host).unwrap());
+    let ours = bucket(&connect(settings.clone()).await.unwrap()).await;
+    put(&ours, "a", "1").await;
+    assert_eq!(ours.get(&key("a")).await.unwrap().unwrap().value, "1");
+
+    let viewer = authority.credentials(&Role::Viewer);
+    settings.inbox_prefix = Role::Viewer.inbox_prefix();
+    settings.credentials = Credentials::JwtAndSeed {
+        jwt: viewer.jwt().to_owned(),
+        seed: viewer.seed().clone(),
+    };
+    let lattice = connect(settings).await.unwrap();
+    let theirs = store(&lattice).bucket_unchecked(&name());
+    let error = theirs.put(&key("a"), "2".into(), Expected::Any).await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, PutError::Store(StoreError::Denied { .. })),
+        "{error:?}"
+    );
 }

@@ -273,22 +273,25 @@ impl Api {
         Ok(created.name)
     }
 
-    /// Asks for the next messages of a reader, on `inbox`, as many as are there now.
+    /// Returns the subject on which the messages of a reader are asked for.
+    pub(super) fn next_subject(&self, bucket: &BucketName, consumer: &str) -> String {
+        format!("{}.CONSUMER.MSG.NEXT.KV_{bucket}.{consumer}", self.prefix)
+    }
+
+    /// Asks on `subject` for the next messages of a reader, to `inbox`: as many as are there now.
     pub(super) async fn next_batch(
         &self,
-        bucket: &BucketName,
-        consumer: &str,
+        subject: &str,
         inbox: &str,
         batch: Batch,
     ) -> Result<(), ApiError> {
-        let subject = format!("{}.CONSUMER.MSG.NEXT.KV_{bucket}.{consumer}", self.prefix);
         let body = json!({
             "batch": batch.messages,
             "max_bytes": batch.bytes,
             "no_wait": true,
         });
         self.lattice
-            .publish_with_reply(&subject, inbox, None, body.to_string().into())
+            .publish_with_reply(subject, inbox, None, body.to_string().into())
             .await
             .map_err(|error| ApiError::Request(error.into()))
     }

@@ -1,16 +1,18 @@
 //! Two ways to the messages of a bucket: everything that is there, and everything new.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::super::view::Record;
 use super::super::{BYTES_LISTED_MAX, BucketName, ENTRIES_LISTED_MAX, Key, StoreError};
 use super::api::{Api, Batch, delivered};
 use super::api_error::ApiError;
-use crate::lattice::{RequestError, Subscription};
+use crate::lattice::{RequestError, Subscription, refused};
 use crate::message::Message;
 
 /// Messages of one batch of a reading.
@@ -36,12 +38,19 @@ pub(super) async fn read_all(
     api: &Api,
     bucket: &BucketName,
 ) -> Result<HashMap<Key, Record>, StoreError> {
-    let consumer = api.create_reader(bucket).await;
-    let consumer = consumer.map_err(|error| error.into_store_error(bucket))?;
+    let failed = |error: ApiError| error.into_store_error(bucket);
+    let lattice = api.lattice();
+    let inbox = lattice.new_inbox();
+    let subscribed = lattice.subscribe(&inbox).await;
+    let messages = subscribed.map_err(|error| failed(ApiError::from(RequestError::from(error))))?;
+    let consumer = api.create_reader(bucket).await.map_err(failed)?;
     let reading = Reading {
         api,
         bucket,
-        consumer: &consumer,
+        subject: api.next_subject(bucket, &consumer),
+        inbox,
+        messages,
+        refusals: lattice.refusals(),
         records: HashMap::new(),
         bytes: 0,
     };
@@ -67,7 +76,10 @@ fn silent(bucket: &BucketName, after: Duration) -> StoreError {
 struct Reading<'a> {
     api: &'a Api,
     bucket: &'a BucketName,
-    consumer: &'a str,
+    subject: String,
+    inbox: String,
+    messages: Subscription,
+    refusals: broadcast::Receiver<Arc<str>>,
     records: HashMap<Key, Record>,
     bytes: usize,
 }
@@ -80,53 +92,52 @@ enum BatchEnd {
 
 impl Reading<'_> {
     async fn run(mut self) -> Result<HashMap<Key, Record>, StoreError> {
-        let lattice = self.api.lattice();
-        let inbox = lattice.new_inbox();
-        let subscribed = lattice.subscribe(&inbox).await;
-        let mut messages = subscribed.map_err(|error| {
-            ApiError::from(RequestError::from(error)).into_store_error(self.bucket)
-        })?;
-        let bytes = BATCH_BYTES_MIN.max(2 * lattice.max_payload());
+        let bytes = BATCH_BYTES_MIN.max(2 * self.api.lattice().max_payload());
         loop {
             let batch = Batch {
                 messages: BATCH_MESSAGES,
                 bytes,
             };
-            let asked = self
-                .api
-                .next_batch(self.bucket, self.consumer, &inbox, batch);
-            let failed = |error: ApiError| error.into_store_error(self.bucket);
-            asked.await.map_err(failed)?;
-            if let BatchEnd::NothingLeft = self.batch(&mut messages).await? {
+            let asked = self.api.next_batch(&self.subject, &self.inbox, batch).await;
+            asked.map_err(|error| error.into_store_error(self.bucket))?;
+            if let BatchEnd::NothingLeft = self.batch().await? {
                 return Ok(self.records);
             }
         }
     }
 
-    async fn batch(&mut self, messages: &mut Subscription) -> Result<BatchEnd, StoreError> {
+    async fn batch(&mut self) -> Result<BatchEnd, StoreError> {
         for _ in 0..BATCH_MESSAGES {
-            let next = tokio::time::timeout(MESSAGE_WAIT_MAX, messages.next());
-            let message = match next.await {
-                Ok(Some(message)) => message,
-                Ok(None) => {
-                    let lost = ApiError::Request(RequestError::ConnectionLost);
-                    return Err(lost.into_store_error(self.bucket));
-                }
-                Err(_) => return Err(silent(self.bucket, MESSAGE_WAIT_MAX)),
-            };
+            let message = self.next().await?;
             match message.status {
                 None => self.take(message)?,
                 Some(STATUS_NO_MESSAGES | STATUS_WAIT_OVER) => return Ok(BatchEnd::NothingLeft),
                 // The bytes of the batch are used up; or the consumer is gone, which the next
                 // request tells.
                 Some(STATUS_TERMINATED) => return Ok(BatchEnd::More),
-                Some(_) => {
-                    let gone = ApiError::Request(RequestError::ConnectionLost);
-                    return Err(gone.into_store_error(self.bucket));
-                }
+                Some(_) => return Err(self.failed(RequestError::ConnectionLost)),
             }
         }
         Ok(BatchEnd::More)
+    }
+
+    async fn next(&mut self) -> Result<Message, StoreError> {
+        let message = tokio::select! {
+            biased;
+            message = self.messages.next() => message.ok_or(RequestError::ConnectionLost),
+            () = refused(&mut self.refusals, &self.subject) => Err(RequestError::Denied {
+                subject: self.subject.clone(),
+            }),
+            () = tokio::time::sleep(MESSAGE_WAIT_MAX) => Err(RequestError::Timeout {
+                subject: self.subject.clone(),
+                after: MESSAGE_WAIT_MAX,
+            }),
+        };
+        message.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: RequestError) -> StoreError {
+        ApiError::Request(error).into_store_error(self.bucket)
     }
 
     fn take(&mut self, message: Message) -> Result<(), StoreError> {
