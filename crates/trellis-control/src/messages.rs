@@ -42,7 +42,7 @@ pub use envelope::{Answer, CtlResponse, ErrorCode, Failure, success};
 pub use host::{Host, StopHostCommand};
 pub use inventory::{ComponentDescription, HostInventory, ProviderDescription};
 pub use label::{Label, LabelKey, RESERVED_LABEL_PREFIX, label_is_reserved};
-pub use link::{DeleteLink, Link};
+pub use link::{DeleteLink, Link, ResolvedLink};
 pub use logs::{FOLLOW_MAX, LINES_MAX, LogLevel, LogLine, LogTail, TailCommand};
 pub use provider::{StartProviderCommand, StopProviderCommand};
 pub use registry::{Registries, RegistryCredential};

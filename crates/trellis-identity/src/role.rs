@@ -21,6 +21,9 @@ use crate::{Permissions, PublicKey, SubjectRules};
 /// The first token of the inboxes of our own clients.
 const INBOXES: &str = "_INBOX_TRELLIS";
 
+/// The bucket of the hosts' leases, before `_{lattice}`.
+const LEASE_BUCKET: &str = "TRELLISLEASES";
+
 /// The buckets of lattice state, before `_{lattice}`: components and links, and configuration.
 const STATE_BUCKETS: [&str; 2] = ["LATTICEDATA", "CONFIGDATA"];
 
@@ -134,9 +137,18 @@ fn state_subjects(lattice: &LatticeName) -> Vec<String> {
             format!("$JS.API.DIRECT.GET.{stream}.>"),
             format!("$JS.API.CONSUMER.*.{stream}"),
             format!("$JS.API.CONSUMER.*.{stream}.>"),
+            format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.>"),
             format!("$JS.FC.{stream}.>"),
         ]);
     }
+    // Leases are read one by one, never watched.
+    let leases = format!("{LEASE_BUCKET}_{lattice}");
+    subjects.extend([
+        format!("$KV.{leases}.>"),
+        format!("$JS.API.STREAM.INFO.KV_{leases}"),
+        format!("$JS.API.STREAM.CREATE.KV_{leases}"),
+        format!("$JS.API.DIRECT.GET.KV_{leases}.>"),
+    ]);
     subjects
 }
 

@@ -1,5 +1,7 @@
 //! Links: to set, to remove, and as the state store holds them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use trellis_core::LinkName;
 
@@ -27,6 +29,34 @@ pub struct Link {
     /// Names of config entries for the target.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub target_config: Vec<String>,
+}
+
+/// A link with the values of its config, as a provider of 1.x is told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedLink {
+    /// The component or provider that calls.
+    pub source_id: String,
+    /// The component or provider that is called.
+    pub target: String,
+    /// Tells links of one source and package apart.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The namespace of the interfaces.
+    pub wit_namespace: String,
+    /// The package of the interfaces.
+    pub wit_package: String,
+    /// The interfaces, without version.
+    pub interfaces: Vec<String>,
+    /// The config of the source, merged.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub source_config: BTreeMap<String, String>,
+    /// The config of the target, merged.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub target_config: BTreeMap<String, String>,
+    /// The secrets of the source, sealed for the provider; `None` where there are none.
+    pub source_secrets: Option<Vec<u8>>,
+    /// The secrets of the target, sealed for the provider; `None` where there are none.
+    pub target_secrets: Option<Vec<u8>>,
 }
 
 impl Default for Link {

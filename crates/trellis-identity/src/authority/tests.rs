@@ -123,8 +123,8 @@ fn the_tokens_of_standing_roles_fit_into_the_control_line_of_a_server() {
     let authority = Authority::open_or_create(&place.folder(), &name).unwrap();
     for role in STANDING_ROLES {
         let length = authority.credentials(&role).jwt().len();
-        // 4,096 bytes less what else CONNECT says.
-        assert!(length < 3_600, "{role}: {length} bytes");
+        // 4,096 bytes less what else CONNECT says: a signature, names and versions, under 400.
+        assert!(length < 3_700, "{role}: {length} bytes");
     }
 }
 
