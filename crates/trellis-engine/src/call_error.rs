@@ -11,14 +11,18 @@ pub struct CallError {
     pub class: ErrorClass,
     message: Box<str>,
     source: Option<wasmtime::Error>,
+    /// Whether the function that was called had begun.
+    ran: bool,
 }
 
 impl CallError {
-    pub(crate) fn new(class: ErrorClass, message: impl Into<Box<str>>) -> Self {
+    /// Makes an error of `class` that says `message`.
+    pub fn new(class: ErrorClass, message: impl Into<Box<str>>) -> Self {
         Self {
             class,
             message: message.into(),
             source: None,
+            ran: false,
         }
     }
 
@@ -31,6 +35,7 @@ impl CallError {
                 class: ErrorClass::Trap,
                 message: describe_trap(&error).into(),
                 source: Some(error),
+                ran: true,
             },
         }
     }
@@ -52,6 +57,22 @@ impl CallError {
             self.message.clone().into()
         };
         Self::new(self.class, message)
+    }
+
+    /// Marks the error of a function that had begun to run: its own, or one of a call that it made.
+    #[must_use]
+    pub fn having_run(mut self) -> Self {
+        self.ran = true;
+        self
+    }
+
+    /// Tells whether the function that was called never began, so that the call can be made again.
+    pub fn did_not_run(&self) -> bool {
+        !self.ran
+            && matches!(
+                self.class,
+                ErrorClass::Unavailable | ErrorClass::Overloaded | ErrorClass::Denied
+            )
     }
 
     /// Returns what happened in one line, without its causes.

@@ -38,7 +38,7 @@ const WASI_PACKAGES: [&str; 7] = [
 ];
 
 /// Tells whether the engine provides `import` without a link.
-pub(crate) fn is_wasi(import: &str) -> bool {
+pub fn is_wasi(import: &str) -> bool {
     WASI_PACKAGES
         .iter()
         .any(|package| import.starts_with(package))

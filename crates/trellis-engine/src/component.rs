@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use trellis_core::{ComponentId, ErrorClass, Limits, Reuse};
+use wasmtime::component::Linker;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{ComponentExportIndex, Linker, Val};
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::admission::Admission;
@@ -109,6 +109,11 @@ impl Generation {
         &self.unsatisfied
     }
 
+    /// Returns the number of this generation, unlike that of any other of this process.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// Tells whether the component answers HTTP.
     pub fn serves_http(&self) -> bool {
         self.pool.http().is_some()
@@ -122,52 +127,6 @@ impl Generation {
     /// Returns how many calls run now.
     pub fn calls_running(&self) -> u32 {
         self.admission.running()
-    }
-
-    /// Finds an exported function.
-    pub(crate) fn export_index(
-        &self,
-        interface: &str,
-        function: &str,
-    ) -> Option<ComponentExportIndex> {
-        let component = &self.compiled.component;
-        let instance = component.get_export_index(None, interface)?;
-        component.get_export_index(Some(&instance), function)
-    }
-
-    /// Calls an exported function of an instance of this generation.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        function: &ComponentExportIndex,
-        params: &[Val],
-        results: &mut [Val],
-    ) -> Result<(), CallError> {
-        let deadline = Deadline::start(self.pool.limits().deadline);
-        let _permit = Permit::enter(self.clone(), deadline).await?;
-        let meter = CpuMeter::new();
-        let call = async {
-            let mut live = self.pool.take(&meter).await?;
-            live.store.data_mut().begin(meter.clone(), None);
-            live.store.set_epoch_deadline(1);
-            live.calls_left = live.calls_left.saturating_sub(1);
-            let function = live
-                .instance
-                .get_func(&mut live.store, function)
-                .ok_or_else(|| {
-                    CallError::new(
-                        ErrorClass::Unavailable,
-                        "the function is not exported any more",
-                    )
-                })?;
-            match function.call_async(&mut live.store, params, results).await {
-                Ok(()) => {
-                    self.pool.give_back(live);
-                    Ok(())
-                }
-                Err(error) => Err(self.pool.explain(CallError::from_guest(error), &live.store)),
-            }
-        };
-        Guarded::new(std::pin::pin!(call), meter.clone(), deadline).await
     }
 }
 

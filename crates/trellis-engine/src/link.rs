@@ -1,51 +1,64 @@
-//! The process tier: a component's import answered by another component on the same host.
+//! A component's import answered by another component: one on this host, one elsewhere, or whichever
+//! of the two has room.
 //!
-//! The callee runs in a store of its own, on the caller's task: no queue and no other thread. Its
-//! trap, deadline or refusal reaches the caller with its own class.
+//! What the caller passes is read from its memory as wRPC bytes once. On this host the callee runs in a
+//! store of its own, on the caller's task, and the bytes go straight into its memory: no queue and no
+//! other thread. Its trap, deadline or refusal reaches the caller with its own class. Elsewhere is
+//! behind [`RemoteTarget`], which takes the same bytes.
+
+mod remote;
+mod slot;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use trellis_core::ErrorClass;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{ComponentExportIndex, Linker, LinkerInstance, Type};
+use trellis_wire::FunctionType;
+use trellis_wire::plan::FunctionPlan;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Linker, LinkerInstance};
+
+pub use remote::{FunctionRef, RemoteTarget};
+pub use slot::{LinkSlot, LinkTarget, LocalTarget};
 
 use crate::call_error::CallError;
 use crate::capability::Capability;
 use crate::compile::Compiled;
-use crate::component::{ComponentHandle, Generation};
+use crate::component::{ComponentHandle, Generation, Permit};
+use crate::event_loop::Imported;
+use crate::exports::{ExportedFunction, UnsupportedType, plan_of_values, slots};
+use crate::guarded::Deadline;
+use crate::settings::Flavour;
 use crate::state::State;
+use crate::wire::{Buffer, Direction, HEAP, Lifted, Lowered, Payload};
 
-/// A type that cannot cross a link between two components.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{function} passes {what}, which cannot cross a link between components; only values can")]
-pub struct UnsupportedType {
-    /// The function.
-    pub function: String,
-    /// What it passes.
-    pub what: &'static str,
+/// The link of one import.
+pub struct Link {
+    slot: Arc<LinkSlot>,
+    functions: Vec<Arc<Function>>,
+    has_event_loop: bool,
 }
 
-/// The link of one import to another component.
-pub struct ProcessLink {
-    target: Arc<ComponentHandle>,
-    interface: String,
-    functions: Vec<String>,
+/// A function as the caller imports it.
+struct Function {
+    reference: FunctionRef,
+    is_async: bool,
 }
 
-impl ProcessLink {
-    /// Links the import `import` of `caller` to `target`, which exports it as `interface`.
+impl Link {
+    /// Links the import `import` of `caller` to whatever `slot` holds when it is called.
     ///
     /// # Errors
     /// When a function of the interface passes a resource, a stream or a future.
     pub fn new(
         caller: &Compiled,
         import: &str,
-        target: Arc<ComponentHandle>,
-        interface: String,
+        slot: Arc<LinkSlot>,
     ) -> Result<Self, UnsupportedType> {
         let engine = caller.component.engine();
         let ty = caller.component.component_type();
+        let interface: Arc<str> = import.into();
         let mut functions = Vec::new();
         if let Some(item) = ty.get_import(engine, import)
             && let ComponentItem::ComponentInstance(instance) = &item.ty
@@ -53,8 +66,15 @@ impl ProcessLink {
             for (name, item) in instance.exports(engine) {
                 match &item.ty {
                     ComponentItem::ComponentFunc(function) => {
-                        check_function(name, function)?;
-                        functions.push(name.to_owned());
+                        let plan = plan_of_values(name, function)?;
+                        functions.push(Arc::new(Function {
+                            reference: FunctionRef {
+                                interface: interface.clone(),
+                                function: name.into(),
+                                plan: Arc::new(plan),
+                            },
+                            is_async: function.async_(),
+                        }));
                     }
                     ComponentItem::Resource(_) => {
                         return Err(UnsupportedType {
@@ -67,122 +87,246 @@ impl ProcessLink {
             }
         }
         Ok(Self {
-            target,
-            interface,
+            slot,
             functions,
+            has_event_loop: caller.flavour == Flavour::Concurrent,
         })
+    }
+
+    /// Links the import `import` of `caller` to `target`, which exports it as `interface`, for good.
+    ///
+    /// # Errors
+    /// When a function of the interface passes a resource, a stream or a future.
+    pub fn to_component(
+        caller: &Compiled,
+        import: &str,
+        target: Arc<ComponentHandle>,
+        interface: &str,
+    ) -> Result<Self, UnsupportedType> {
+        let slot = LinkSlot::new(format!("{import} has lost its link"));
+        slot.set(LinkTarget {
+            local: Some(LocalTarget {
+                handle: target,
+                interface: interface.into(),
+            }),
+            remote: None,
+        });
+        Self::new(caller, import, slot)
     }
 }
 
-fn check_function(name: &str, function: &ComponentFunc) -> Result<(), UnsupportedType> {
-    function
-        .params()
-        .map(|(_, ty)| ty)
-        .chain(function.results())
-        .try_for_each(|ty| check_type(&ty))
-        .map_err(|what| UnsupportedType {
-            function: name.to_owned(),
-            what,
-        })
-}
-
-fn check_type(ty: &Type) -> Result<(), &'static str> {
-    match ty {
-        Type::Own(_) | Type::Borrow(_) => Err("a resource"),
-        Type::Stream(_) => Err("a stream"),
-        Type::Future(_) => Err("a future"),
-        Type::ErrorContext => Err("an error context"),
-        Type::List(list) => check_type(&list.ty()),
-        Type::Option(option) => check_type(&option.ty()),
-        Type::Record(record) => record.fields().try_for_each(|field| check_type(&field.ty)),
-        Type::Tuple(tuple) => tuple.types().try_for_each(|ty| check_type(&ty)),
-        Type::Variant(variant) => variant
-            .cases()
-            .filter_map(|case| case.ty)
-            .try_for_each(|ty| check_type(&ty)),
-        Type::Result(result) => result
-            .ok()
-            .into_iter()
-            .chain(result.err())
-            .try_for_each(|ty| check_type(&ty)),
-        _ => Ok(()),
-    }
-}
-
-impl Capability for ProcessLink {
+impl Capability for Link {
     fn link(&self, linker: &mut Linker<State>, import: &str) -> wasmtime::Result<()> {
         let mut instance = linker.instance(import)?;
-        for name in &self.functions {
-            let function = Arc::new(LinkedFunction {
-                target: self.target.clone(),
-                interface: self.interface.clone(),
-                name: name.clone(),
+        for function in &self.functions {
+            let linked = LinkedFunction {
+                slot: self.slot.clone(),
+                function: function.clone(),
+                has_event_loop: self.has_event_loop,
                 resolved: ArcSwapOption::empty(),
-            });
-            define(&mut instance, name, function)?;
+            };
+            define(&mut instance, Arc::new(linked))?;
         }
         Ok(())
     }
 }
 
+/// Defines `function` by the type that has as many core values in its parameters and its result.
 fn define(
     instance: &mut LinkerInstance<'_, State>,
-    name: &str,
     function: Arc<LinkedFunction>,
 ) -> wasmtime::Result<()> {
-    instance.func_new_async(name, move |_, _, params, results| {
-        let function = function.clone();
-        Box::new(async move {
-            let generation = function.target.require()?;
-            let resolved = function.resolve(&generation)?;
-            generation
-                .call(&resolved.index, params, results)
-                .await
-                .map_err(wasmtime::Error::from)
-        })
+    macro_rules! by_slots {
+        ($params:expr, $($slots:literal)*) => {
+            match $params {
+                $($slots => define_with::<$slots>(instance, function),)*
+                _ => define_with::<HEAP>(instance, function),
+            }
+        };
+    }
+    let params = slots(function.plan().flat_params);
+    by_slots!(params, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+}
+
+fn define_with<const P: usize>(
+    instance: &mut LinkerInstance<'_, State>,
+    function: Arc<LinkedFunction>,
+) -> wasmtime::Result<()> {
+    // More than one core value of a result goes through memory.
+    match function.plan().flat_results {
+        1 => define_as::<P, 1>(instance, function),
+        _ => define_as::<P, 0>(instance, function),
+    }
+}
+
+fn define_as<const P: usize, const R: usize>(
+    instance: &mut LinkerInstance<'_, State>,
+    function: Arc<LinkedFunction>,
+) -> wasmtime::Result<()> {
+    let name = function.function.reference.function.clone();
+    if function.function.is_async {
+        return instance.func_wrap_concurrent(&name, move |accessor, Lifted(params): Lifted<P>| {
+            let expires = accessor.with(|mut access| access.get().call_expires());
+            Box::pin(function.clone().answer::<R>(params, expires))
+        });
+    }
+    instance.func_wrap_async(&name, move |store, Lifted(params): Lifted<P>| {
+        let expires = store.data().call_expires();
+        Box::new(function.clone().answer::<R>(params, expires))
     })
 }
 
-/// One function of a link, with the export of the generation that it was resolved against last.
+/// One function of a link, with the export that it was resolved to last.
 struct LinkedFunction {
-    target: Arc<ComponentHandle>,
-    interface: String,
-    name: String,
+    slot: Arc<LinkSlot>,
+    function: Arc<Function>,
+    has_event_loop: bool,
     resolved: ArcSwapOption<Resolved>,
 }
 
+/// An export of one generation.
 struct Resolved {
     serial: u64,
-    index: ComponentExportIndex,
+    interface: Arc<str>,
+    export: ExportedFunction,
+}
+
+/// Who can answer a call now.
+struct Route {
+    local: Option<(Arc<Generation>, Arc<Resolved>)>,
+    remote: Option<Arc<dyn RemoteTarget>>,
 }
 
 impl LinkedFunction {
+    fn plan(&self) -> &Arc<FunctionPlan> {
+        &self.function.reference.plan
+    }
+
+    /// Answers a call of the guest.
+    async fn answer<const R: usize>(
+        self: Arc<Self>,
+        params: Buffer,
+        expires: Instant,
+    ) -> wasmtime::Result<Lowered<R>> {
+        let call = self.call(Payload::Lifted(params), expires);
+        let payload = Imported::new(call, self.has_event_loop).await?;
+        Ok(Lowered {
+            plan: self.plan().clone(),
+            direction: Direction::Results,
+            payload,
+        })
+    }
+
+    /// Calls whoever can answer: the component on this host while it has room, then whoever is
+    /// elsewhere, then the queue on this host.
+    async fn call(&self, params: Payload, expires: Instant) -> Result<Payload, CallError> {
+        let route = self.route()?;
+        let remote = match (&route.local, route.remote) {
+            (Some((generation, resolved)), None) => {
+                return generation.call(&resolved.export, params).await;
+            }
+            (Some((generation, resolved)), Some(remote)) => {
+                if let Some(permit) = Permit::try_enter(generation) {
+                    let deadline = Deadline::start(generation.pool.limits().deadline);
+                    return permit.call(deadline, &resolved.export, params).await;
+                }
+                remote
+            }
+            (None, Some(remote)) => remote,
+            (None, None) => return Err(self.slot.unsatisfied()),
+        };
+        let params = params.into_bytes();
+        let reference = &self.function.reference;
+        let answer = remote.call(reference, params.clone(), expires).await;
+        match (answer, route.local) {
+            (Ok(result), _) => {
+                remote::check_result(reference, &result)?;
+                Ok(Payload::Scanned(result))
+            }
+            (Err(error), Some((generation, resolved))) if error.did_not_run() => {
+                let params = Payload::Scanned(params);
+                generation.call(&resolved.export, params).await
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn route(&self) -> Result<Route, CallError> {
+        let target = self.slot.load();
+        let local = match &target.local {
+            None => None,
+            Some(local) => match self.local(local) {
+                Ok(found) => Some(found),
+                // Whoever is elsewhere may well be able to answer.
+                Err(_) if target.remote.is_some() => None,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Route {
+            local,
+            remote: target.remote.clone(),
+        })
+    }
+
+    fn local(&self, target: &LocalTarget) -> Result<(Arc<Generation>, Arc<Resolved>), CallError> {
+        let generation = target.handle.require()?;
+        let resolved = self.resolve(target, &generation)?;
+        Ok((generation, resolved))
+    }
+
     /// Finds the function in the generation in force: by number where it has not changed, by name
     /// once after it has.
-    fn resolve(&self, generation: &Generation) -> Result<Arc<Resolved>, CallError> {
+    fn resolve(
+        &self,
+        target: &LocalTarget,
+        generation: &Generation,
+    ) -> Result<Arc<Resolved>, CallError> {
         if let Some(resolved) = &*self.resolved.load()
             && resolved.serial == generation.serial
+            && Arc::ptr_eq(&resolved.interface, &target.interface)
         {
             return Ok(resolved.clone());
         }
-        let index = generation
-            .export_index(&self.interface, &self.name)
-            .ok_or_else(|| {
-                CallError::new(
-                    ErrorClass::Unavailable,
-                    format!(
-                        "component {} does not export {} of {}",
-                        self.target.id(),
-                        self.name,
-                        self.interface
-                    ),
-                )
-            })?;
+        let export = self.find(target, generation)?;
         let resolved = Arc::new(Resolved {
             serial: generation.serial,
-            index,
+            interface: target.interface.clone(),
+            export,
         });
         self.resolved.store(Some(resolved.clone()));
         Ok(resolved)
     }
+
+    /// Finds the function by name, and compares its types with those that the caller knows: bytes say
+    /// nothing of themselves.
+    fn find(
+        &self,
+        target: &LocalTarget,
+        generation: &Generation,
+    ) -> Result<ExportedFunction, CallError> {
+        let (interface, name) = (&target.interface, &self.function.reference.function);
+        let unavailable = |what: String| {
+            let text = format!("component {} {what} of {interface}", target.handle.id());
+            CallError::new(ErrorClass::Unavailable, text)
+        };
+        let export = generation
+            .function(interface, name)
+            .map_err(|_| unavailable(format!("does not export {name}")))?;
+        let (wanted, offered) = (&self.plan().signature, &export.plan().signature);
+        if !same_types(wanted, offered) {
+            return Err(unavailable(format!(
+                "was given a call of {name}: {wanted}, but has {offered},"
+            )));
+        }
+        Ok(export)
+    }
+}
+
+/// Tells whether two functions take and give the same types, whatever their parameters are called.
+fn same_types(wanted: &FunctionType, offered: &FunctionType) -> bool {
+    let types = |function: &FunctionType| {
+        let params = function.params.iter().map(|param| param.ty.clone());
+        (params.collect::<Vec<_>>(), function.result.clone())
+    };
+    types(wanted) == types(offered)
 }

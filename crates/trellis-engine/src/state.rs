@@ -1,6 +1,7 @@
 //! Host state of one instance: what the store of wasmtime carries.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
 use trellis_core::{ComponentId, Limits};
@@ -32,6 +33,9 @@ pub struct State {
     request_id: Option<HeaderValue>,
     pub(crate) limiter: InstanceLimiter,
     pub(crate) meter: Arc<CpuMeter>,
+    patience: Duration,
+    /// When the call being served must have ended, where that is known.
+    pub(crate) expires: Option<Instant>,
 }
 
 impl State {
@@ -51,6 +55,8 @@ impl State {
             request_id: None,
             limiter: InstanceLimiter::new(template.budget.clone(), &template.limits),
             meter,
+            patience: template.limits.deadline,
+            expires: None,
         }
     }
 
@@ -58,7 +64,14 @@ impl State {
     pub(crate) fn begin(&mut self, meter: Arc<CpuMeter>, request_id: Option<HeaderValue>) {
         self.meter = meter;
         self.request_id = request_id;
+        self.expires = None;
         self.limiter.refused = None;
+    }
+
+    /// Returns when a call that the guest makes now must have ended at the latest.
+    pub(crate) fn call_expires(&self) -> Instant {
+        self.expires
+            .unwrap_or_else(|| Instant::now() + self.patience)
     }
 
     /// Returns the table that holds the host side of the guest's resources.

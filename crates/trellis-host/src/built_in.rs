@@ -1,5 +1,7 @@
 //! The providers that a host contains, and which images mean them.
 
+use std::collections::BTreeSet;
+
 use trellis_manifest::ImageRef;
 
 /// A provider that the host contains.
@@ -41,6 +43,11 @@ pub(crate) struct Found {
     pub(crate) built_in: BuiltIn,
     /// It stands in for an image of another implementation.
     pub(crate) substitute: bool,
+}
+
+/// Returns the names of all built-ins.
+pub fn names() -> BTreeSet<String> {
+    NAMES.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
 impl BuiltIn {

@@ -1,12 +1,13 @@
 //! Why a host or an application does not start.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use trellis_capabilities::keyvalue::{KeyValueError, OpenError};
 use trellis_engine::EngineError;
 use trellis_gateway::BindError;
 use trellis_manifest::Diagnostic;
+
+use crate::gateways::GatewayError;
 
 /// One thing that is wrong with what was to be deployed.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,9 @@ pub enum StartError {
     /// The engine cannot run here.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// An address cannot be had.
+    /// An address cannot be served.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Gateway(#[from] GatewayError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -53,21 +54,18 @@ pub enum StartError {
     /// Something is wrong with what was to be deployed; all of it is here.
     #[error("the application cannot be deployed")]
     Problems(Vec<Problem>),
-    /// Two routes want the same.
-    #[error("two routes on {address} collide")]
-    Routes {
-        /// Where.
-        address: SocketAddr,
-        /// Which.
-        #[source]
-        source: Box<trellis_gateway::RouteError>,
-    },
     /// A task of the host ended unexpectedly.
     #[error("a task that loads {} ended unexpectedly", path.display())]
     Internal {
         /// What it was loading.
         path: PathBuf,
     },
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        Self::Gateway(error.into())
+    }
 }
 
 impl StartError {

@@ -5,26 +5,25 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
 use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
 use trellis_capabilities::http_client::{LocalServices, Resolve, SystemResolver, TlsTrust};
 use trellis_capabilities::keyvalue::{
     EmbeddedBackend, KeyValueBackend, MemoryBackend, OpenOptions,
 };
 use trellis_core::ComponentId;
-use trellis_engine::{ComponentHandle, Engine, EngineConfig, PoolReport};
-use trellis_gateway::{
-    Config as GatewayConfig, DrainReport, Gateway, GatewayLimits, RouteTable, ShutdownSignal,
-};
+use trellis_engine::{Engine, EngineConfig, PoolReport};
+use trellis_gateway::{DrainReport, GatewayLimits, ShutdownSignal};
 
-use crate::deploy::{self, Loaded};
+use crate::blueprint::Blueprint;
+use crate::catalog::{Catalog, Running};
+use crate::deploy::{self, BuildError, Loaded};
 use crate::deployable::Deployable;
 use crate::error::StartError;
-use crate::progress::Observer;
+use crate::gateways::{BoundGateway, Gateways};
+use crate::progress::{Observer, Progress};
 use crate::report::{ApplicationReport, ComponentReport, HostReport};
 use crate::routing::{self, PlannedRoute};
-use crate::wiring::{self, WiredRoute, Wiring};
+use crate::wiring::{self, WiredComponent, WiredRoute, Wiring};
 
 /// What all keys and values in memory of one provider may take. A quarter of a small machine.
 const MEMORY_STORE_BYTES_MAX: usize = 256 << 20;
@@ -84,14 +83,19 @@ impl Stores {
     }
 }
 
-/// A bound gateway and the routes that it will serve.
-type RoutedGateway = (Gateway, Arc<ArcSwap<RouteTable>>);
-
 /// A started host. Dropping it ends everything at once; [`Host::run`] ends in order.
 pub struct Host {
-    platform: Platform,
-    gateways: Vec<RoutedGateway>,
-    components: Vec<Arc<ComponentHandle>>,
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) catalog: Catalog,
+    pub(crate) gateways: Gateways,
+    /// What the manifests that the host was started with say of each component.
+    manifest: HashMap<ComponentId, Blueprint>,
+    pub(crate) data_folder: PathBuf,
+    pub(crate) cache_folder: Option<PathBuf>,
+    /// Where a component answers HTTP whose link names no address.
+    pub(crate) default_http: SocketAddr,
+    /// The routes of the applications that the host was started with.
+    pub(crate) routes: Vec<PlannedRoute>,
     report: HostReport,
 }
 
@@ -112,39 +116,131 @@ impl Host {
     ) -> Result<Self, StartError> {
         let wiring =
             wiring::wire(&applications, config.default_http).map_err(StartError::Problems)?;
-        let bound = bind(&wiring, &config).await?;
-        let platform = platform(&config).await?;
+        let local = Arc::default();
+        let gateways = Gateways::new(config.gateway_limits.clone(), Arc::clone(&local));
+        let bound = bind(&gateways, &wiring).await?;
+        let platform = Arc::new(platform(&config, local)?);
         let Wiring {
             components,
             routes,
             notes,
         } = wiring;
         let loaded = deploy::load_all(&platform, &applications, components, observer).await?;
-        let started = deploy::start_all(&platform, &applications, &loaded, observer).await?;
-        check_handlers(&applications, &loaded, &routes)?;
-
-        let planned = plan_routes(&loaded, &routes);
         let mut report = report(&applications, &loaded, notes);
-        for (application, link) in started.links {
-            report.applications[application].links.push(link);
-        }
-        for (application, note) in started.notes {
-            report.applications[application].notes.push(note);
-        }
-        let gateways = open(&platform, bound, planned, &mut report)?;
-        let components = loaded
-            .into_iter()
-            .map(|component| component.handle)
-            .collect();
-        Ok(Self {
+        let mut host = Self {
+            catalog: Catalog::default(),
+            manifest: HashMap::new(),
+            data_folder: config.data_folder,
+            cache_folder: config.cache_folder,
+            default_http: config.default_http,
+            routes: Vec::new(),
+            report: HostReport::default(),
             platform,
             gateways,
-            components,
-            report,
-        })
+        };
+        host.start_all(&applications, &loaded, &mut report, observer)
+            .await?;
+        check_handlers(&applications, &loaded, &routes)?;
+        host.open(bound, plan_routes(&loaded, &routes), &mut report)?;
+        host.report = report;
+        Ok(host)
     }
 
-    /// Returns what runs.
+    /// Builds every component, leads their links and publishes them together.
+    async fn start_all(
+        &mut self,
+        applications: &[Deployable],
+        loaded: &[Loaded],
+        report: &mut HostReport,
+        observer: &dyn Observer,
+    ) -> Result<(), StartError> {
+        let mut problems = Vec::new();
+        for component in loaded {
+            let WiredComponent {
+                blueprint,
+                application,
+                ..
+            } = &component.wired;
+            observer.observe(Progress::Starting(blueprint.id.clone()));
+            let built = deploy::build(&self.platform, blueprint, &component.code.compiled).await;
+            let built = match built {
+                Ok(built) => built,
+                Err(BuildError::Machine(error)) => return Err(error),
+                Err(BuildError::Faults(faults)) => {
+                    problems.extend(deploy::in_manifest(
+                        applications,
+                        &component.wired,
+                        faults,
+                    ));
+                    continue;
+                }
+            };
+            report.applications[*application]
+                .notes
+                .extend(built.notes.iter().cloned());
+            self.manifest
+                .insert(blueprint.id.clone(), blueprint.clone());
+            self.catalog.prepare(Running::new(
+                component.wired.path.display().to_string(),
+                component.code.clone(),
+                component.handle.clone(),
+                blueprint.clone(),
+                built,
+            ));
+        }
+        for (id, faults) in self.catalog.lead(None) {
+            let wired = loaded.iter().map(|it| &it.wired);
+            for wired in wired.filter(|it| it.blueprint.id == id) {
+                problems.extend(deploy::in_manifest(applications, wired, faults.clone()));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(StartError::Problems(problems));
+        }
+        for component in loaded {
+            let id = &component.wired.blueprint.id;
+            self.catalog.publish(id);
+            observer.observe(Progress::Ready(id.clone()));
+            let links = self.catalog.links(id);
+            report.applications[component.wired.application]
+                .links
+                .extend(links.cloned());
+        }
+        Ok(())
+    }
+
+    /// Gives each bound gateway its routes.
+    fn open(
+        &mut self,
+        bound: Vec<BoundGateway>,
+        planned: Vec<(usize, PlannedRoute)>,
+        report: &mut HostReport,
+    ) -> Result<(), StartError> {
+        for gateway in bound {
+            let asked = gateway.asked();
+            let routes = planned.iter().filter(|(_, route)| route.address == asked);
+            let routes: Vec<_> = routes.cloned().collect();
+            let address = self.gateways.open(
+                gateway,
+                routes.iter().map(|(_, route)| route.clone()).collect(),
+            )?;
+            for (application, route) in routes {
+                report.applications[application]
+                    .urls
+                    .push(routing::url(&route, address));
+                self.routes.push(route);
+            }
+            report.listening.push(address);
+        }
+        Ok(())
+    }
+
+    /// Returns what a manifest that the host was started with says of a component.
+    pub(crate) fn manifest_blueprint(&self, id: &ComponentId) -> Option<&Blueprint> {
+        self.manifest.get(id)
+    }
+
+    /// Returns what the host was started with.
     pub fn report(&self) -> &HostReport {
         &self.report
     }
@@ -155,32 +251,31 @@ impl Host {
     }
 
     /// Serves until `shutdown`, then drains its gateways and takes its components out of service.
-    pub async fn run(self, mut shutdown: ShutdownSignal) -> DrainReport {
-        let mut running = JoinSet::new();
-        for (gateway, routes) in self.gateways {
-            running.spawn(gateway.run(routes, shutdown.clone()));
-        }
-        if running.is_empty() {
-            shutdown.draining().await;
-        }
-        let mut total = DrainReport::default();
-        while let Some(ended) = running.join_next().await {
-            match ended {
-                Ok(report) => {
-                    total.drained += report.drained;
-                    total.aborted += report.aborted;
+    pub async fn run(mut self, mut shutdown: ShutdownSignal) -> DrainReport {
+        shutdown.draining().await;
+        self.end(shutdown).await
+    }
+
+    /// Lets what is in flight finish, unless `shutdown` becomes an abort.
+    pub(crate) async fn end(&mut self, mut shutdown: ShutdownSignal) -> DrainReport {
+        let mut abort = std::pin::pin!(shutdown.aborting());
+        let aborted = self.gateways.abort_handle();
+        let report = {
+            let mut drain = std::pin::pin!(self.gateways.drain());
+            tokio::select! {
+                report = &mut drain => report,
+                () = &mut abort => {
+                    aborted.abort();
+                    drain.await
                 }
-                Err(error) => tracing::error!(%error, "a gateway ended unexpectedly"),
             }
-        }
-        for component in &self.components {
-            component.withdraw();
-        }
-        total
+        };
+        self.catalog.withdraw_all();
+        report
     }
 }
 
-async fn platform(config: &HostConfig) -> Result<Platform, StartError> {
+fn platform(config: &HostConfig, local: Arc<LocalServices>) -> Result<Platform, StartError> {
     let engine_config = EngineConfig {
         cache_folder: config.cache_folder.clone(),
         memory_bytes_max: config.guest_memory_bytes_max,
@@ -192,27 +287,21 @@ async fn platform(config: &HostConfig) -> Result<Platform, StartError> {
             embedded: OnceCell::new(),
             memory: Mutex::default(),
         },
-        local: Arc::default(),
+        local,
         resolver: Arc::new(SystemResolver::default()),
         tls: TlsTrust::new([]).map_err(|error| StartError::Tls(error.into()))?,
     })
 }
 
 /// Binds every address first, so that a port in use is known before anything is compiled.
-async fn bind(
-    wiring: &Wiring,
-    config: &HostConfig,
-) -> Result<Vec<(SocketAddr, Gateway)>, StartError> {
-    let mut bound: Vec<(SocketAddr, Gateway)> = Vec::new();
+async fn bind(gateways: &Gateways, wiring: &Wiring) -> Result<Vec<BoundGateway>, StartError> {
+    let mut bound: Vec<BoundGateway> = Vec::new();
     for route in &wiring.routes {
-        if bound.iter().any(|(address, _)| *address == route.address) {
+        if bound.iter().any(|it| it.asked() == route.address) {
             continue;
         }
-        let gateway = GatewayConfig {
-            limits: config.gateway_limits.clone(),
-            ..GatewayConfig::new(route.address)
-        };
-        bound.push((route.address, gateway.bind().await?));
+        let gateway = gateways.bind(route.address).await?;
+        bound.push(gateway);
     }
     Ok(bound)
 }
@@ -228,14 +317,11 @@ fn check_handlers(
         let Some(target) = loaded.iter().find(|it| *it.handle.id() == route.component) else {
             continue;
         };
-        if target
-            .handle
-            .generation()
-            .is_some_and(|generation| generation.serves_http())
-        {
+        let generation = target.handle.generation();
+        if generation.is_some_and(|generation| generation.serves_http()) {
             continue;
         }
-        let exports = target.compiled.exports();
+        let exports = target.code.compiled.exports();
         let message = format!("component {} does not answer HTTP", route.component);
         let hint = if exports.is_empty() {
             "it exports nothing; it must export wasi:http/incoming-handler@0.2 or handler@0.3"
@@ -289,43 +375,13 @@ fn report(applications: &[Deployable], loaded: &[Loaded], notes: Vec<Vec<String>
             .components
             .push(ComponentReport {
                 id: component.handle.id().clone(),
-                digest: component.artifact_digest.clone(),
-                wasi: component.compiled.wasi_level().name(),
-                from_cache: component.compiled.from_cache,
+                digest: component.code.digest.clone(),
+                wasi: component.code.compiled.wasi_level().name(),
+                from_cache: component.code.compiled.from_cache,
             });
     }
     HostReport {
         applications: reports,
         listening: Vec::new(),
     }
-}
-
-/// Gives each gateway its routes and tells the components' clients what is on this host.
-fn open(
-    platform: &Platform,
-    bound: Vec<(SocketAddr, Gateway)>,
-    planned: Vec<(usize, PlannedRoute)>,
-    report: &mut HostReport,
-) -> Result<Vec<RoutedGateway>, StartError> {
-    let mut gateways = Vec::new();
-    let mut local = Vec::new();
-    for (asked, gateway) in bound {
-        let address = gateway.local_addr();
-        let mut routes = Vec::new();
-        for (application, route) in planned.iter().filter(|(_, route)| route.address == asked) {
-            report.applications[*application]
-                .urls
-                .push(routing::url(route, address));
-            routes.push(route.clone());
-        }
-        let table = routing::table(&routes).map_err(|source| StartError::Routes {
-            address,
-            source: Box::new(source),
-        })?;
-        report.listening.push(address);
-        gateways.push((gateway, Arc::new(ArcSwap::from_pointee(table))));
-        local.push((address, routes));
-    }
-    platform.local.replace(routing::local_map(&local));
-    Ok(gateways)
 }

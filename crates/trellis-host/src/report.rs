@@ -11,6 +11,8 @@ pub enum Tier {
     BuiltIn,
     /// From store to store on this host.
     Process,
+    /// Over the lattice.
+    Remote,
 }
 
 impl Tier {
@@ -19,6 +21,7 @@ impl Tier {
         match self {
             Self::BuiltIn => "built-in",
             Self::Process => "process",
+            Self::Remote => "remote",
         }
     }
 
@@ -27,6 +30,7 @@ impl Tier {
         match self {
             Self::BuiltIn => "the target is a provider that this host contains",
             Self::Process => "the target is a component on this host",
+            Self::Remote => "the target does not run on this host",
         }
     }
 }

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use trellis_capabilities::http_client::AllowList;
-use trellis_core::{ComponentId, LinkName, WitInterface};
+use trellis_core::{ComponentId, Limits, WitInterface};
 use trellis_manifest::{
     Component, ComponentKind, ConfigSet, Diagnostic, ImageRef, Link, Origin, Span,
 };
 
+use crate::blueprint::{Blueprint, TargetKind, WiredLink};
 use crate::built_in::{self, BuiltIn};
 use crate::deployable::Deployable;
 use crate::error::Problem;
@@ -23,34 +24,12 @@ pub(crate) struct Wiring {
     pub(crate) notes: Vec<Vec<String>>,
 }
 
-/// One component and where its links lead.
+/// One component, and the file with its code.
 pub(crate) struct WiredComponent {
     pub(crate) application: usize,
-    pub(crate) entry: Component,
+    pub(crate) blueprint: Blueprint,
     pub(crate) path: PathBuf,
     pub(crate) image_span: Span,
-    pub(crate) config: BTreeMap<String, String>,
-    pub(crate) links: Vec<WiredLink>,
-    /// The hosts that its link to an HTTP client allows.
-    pub(crate) allow: Option<AllowList>,
-}
-
-/// One interface of one link.
-#[derive(Clone)]
-pub(crate) struct WiredLink {
-    pub(crate) interface: WitInterface,
-    pub(crate) name: LinkName,
-    pub(crate) target: ComponentId,
-    pub(crate) kind: TargetKind,
-    pub(crate) target_config: BTreeMap<String, String>,
-    pub(crate) span: Span,
-}
-
-/// What a link leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TargetKind {
-    BuiltIn(BuiltIn),
-    Component,
 }
 
 /// One link from an HTTP server to a component.
@@ -222,14 +201,19 @@ impl<'a> Wirer<'a> {
                 });
             }
         }
-        Some(WiredComponent {
-            application: index,
-            entry: entry.clone(),
-            path,
-            image_span: *span,
+        let blueprint = Blueprint {
+            id: entry.id.clone(),
+            limits: limits(entry),
+            reuse: entry.reuse.clone(),
             config,
             links,
             allow,
+        };
+        Some(WiredComponent {
+            application: index,
+            blueprint,
+            path,
+            image_span: *span,
         })
     }
 
@@ -463,6 +447,15 @@ impl<'a> Wirer<'a> {
         self.problems
             .push(problem(&self.applications[index], span, message, hint));
     }
+}
+
+/// Takes the limits of the manifest; `instances` of the scaler stands in for a limit of that name.
+fn limits(entry: &Component) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(instances) = entry.instances() {
+        limits.instances_max = instances;
+    }
+    entry.limits.apply(limits)
 }
 
 /// Makes a problem of `deployable`, with its place where it has one.

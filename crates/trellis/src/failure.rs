@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use trellis_core::with_causes;
-use trellis_host::{Problem, StartError};
+use trellis_host::{GatewayError, Problem, StartError};
 use trellis_manifest::{Source, render_all};
 
 /// The exit code of what failed as it can fail.
@@ -54,7 +54,7 @@ impl Failure {
     pub(crate) fn start(error: StartError, sources: &[Source]) -> Self {
         match error {
             StartError::Problems(problems) => Self::rendered(render_problems(problems, sources)),
-            StartError::Bind(error) => {
+            StartError::Gateway(error @ GatewayError::Bind(_)) => {
                 // The gateway's text has a hint of its own, which names no option.
                 let text = with_causes(&error);
                 let (text, _) = text.split_once("\nhint:").unwrap_or((&text, ""));
@@ -85,7 +85,7 @@ fn error_hint(error: &StartError) -> Option<&'static str> {
     if error.concerns_cache_folder() {
         return Some("name a folder of your own for compiled code with `--cache FOLDER`");
     }
-    let is_collision = matches!(error, StartError::Routes { .. });
+    let is_collision = matches!(error, StartError::Gateway(GatewayError::Routes { .. }));
     is_collision.then_some("give one of them a `path` or a `host` in the source config of its link")
 }
 

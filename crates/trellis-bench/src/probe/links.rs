@@ -1,5 +1,5 @@
-//! Calls from component to component through a link of the process tier, beside a native function that
-//! copies the same bytes.
+//! Calls from component to component through a link of the process tier, beside the same calls by way of
+//! dynamic values, and beside a native function that copies the same bytes.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use trellis_core::{Limits, Reuse};
-use trellis_engine::{ComponentHandle, Engine, Import, ProcessLink};
+use trellis_engine::{Capability, ComponentHandle, Engine, ExportedFunction, Import, Link, State};
+use wasmtime::component::Linker;
 
 use super::{Measures, Span};
 use crate::guest::Guests;
@@ -16,6 +17,8 @@ use crate::in_process::{self, Grant, REUSED};
 
 /// The interface that `callee` exports and `caller` calls.
 const INTERFACE: &str = "trellis-test:types/bench@0.1.0";
+/// Its functions.
+const FUNCTIONS: [&str; 2] = ["nop", "echo-bytes"];
 
 /// What is measured: a name, the request to the caller that makes 1 to `calls` calls, their number and
 /// the bytes that go there and back.
@@ -24,6 +27,15 @@ struct Case {
     path: &'static str,
     bytes: usize,
     native_calls: u32,
+}
+
+/// How a caller reaches its callee.
+#[derive(Clone, Copy)]
+enum Way {
+    /// As Trellis does.
+    Link,
+    /// Through wasmtime's dynamic values.
+    Values,
 }
 
 /// Numbers of calls for which one request takes milliseconds: long against what the request costs, short
@@ -70,16 +82,21 @@ impl Links {
     pub(crate) async fn measure(self) -> Result<()> {
         let engine = in_process::engine()?;
         let mut measures = Measures::default();
-        let reused = self.link(&engine, "reused", REUSED).await?;
+        let reused = self.link(&engine, "reused", REUSED, Way::Link).await?;
+        let values = self.link(&engine, "values", REUSED, Way::Values).await?;
         for case in &CASES {
             measures.put(
                 &format!("link-{}", case.name),
                 self.repeat(async || calls(&reused, case).await).await?,
             );
+            measures.put(
+                &format!("values-{}", case.name),
+                self.repeat(async || calls(&values, case).await).await?,
+            );
             let native = self.repeat(async || Ok(native(case)));
             measures.put(&format!("native-{}", case.name), native.await?);
         }
-        let fresh = self.link(&engine, "fresh", Reuse::NEVER).await?;
+        let fresh = self.link(&engine, "fresh", Reuse::NEVER, Way::Link).await?;
         let nop = &CASES[0];
         measures.put(
             "link-nop-fresh",
@@ -94,12 +111,13 @@ impl Links {
         engine: &Engine,
         name: &str,
         reuse: Reuse,
+        way: Way,
     ) -> Result<Arc<ComponentHandle>> {
         let limits = Limits {
             // The guests compute for as long as is measured.
             cpu_time_max: Duration::from_secs(60),
             deadline: Duration::from_secs(60),
-            // A list of 1 MiB counts as many times its size while it is between two components.
+            // As dynamic values a list of 1 MiB counts as many times its size.
             hostcall_bytes_max: 1 << 30,
             ..Limits::default()
         };
@@ -111,10 +129,13 @@ impl Links {
         };
         let callee = in_process::deploy(engine, callee, &format!("callee-{name}"), grant).await?;
         let caller = in_process::compile(engine, &self.guests, "caller").await?;
-        let link = ProcessLink::new(&caller, INTERFACE, callee, INTERFACE.to_owned())?;
+        let capability: Arc<dyn Capability> = match way {
+            Way::Link => Arc::new(Link::to_component(&caller, INTERFACE, callee, INTERFACE)?),
+            Way::Values => Arc::new(ValueLink { callee }),
+        };
         let import = Import {
             name: INTERFACE.to_owned(),
-            capability: Arc::new(link),
+            capability,
         };
         let grant = Grant {
             reuse: Some(REUSED),
@@ -135,6 +156,31 @@ impl Links {
         }
         seen.sort_by(f64::total_cmp);
         Ok(seen[seen.len() / 2])
+    }
+}
+
+/// A link that passes wasmtime's dynamic values on.
+struct ValueLink {
+    callee: Arc<ComponentHandle>,
+}
+
+impl Capability for ValueLink {
+    fn link(&self, linker: &mut Linker<State>, import: &str) -> wasmtime::Result<()> {
+        let mut instance = linker.instance(import)?;
+        let generation = self.callee.generation();
+        let generation = generation.ok_or_else(|| wasmtime::format_err!("nothing is deployed"))?;
+        for name in FUNCTIONS {
+            let function: ExportedFunction = generation.function(INTERFACE, name)?;
+            let generation = generation.clone();
+            instance.func_new_async(name, move |_, _, params, results| {
+                let (generation, function) = (generation.clone(), function.clone());
+                Box::new(async move {
+                    let called = generation.call_values(&function, params, results);
+                    Ok(called.await?)
+                })
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -3,5 +3,7 @@
 
 mod cache;
 mod limits;
+mod links;
 mod reuse;
 mod support;
+mod wire;

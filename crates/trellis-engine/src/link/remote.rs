@@ -1,0 +1,60 @@
+//! The seam to components that run elsewhere. Knows no transport.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use trellis_wire::plan::FunctionPlan;
+use trellis_wire::{Dialect, Limits, scan_whole};
+
+use crate::call::not_of_type;
+use crate::call_error::CallError;
+
+/// A function of an interface, as its caller declares it.
+#[derive(Clone, Debug)]
+pub struct FunctionRef {
+    /// The exact name of the interface, such as `acme:shop/cart@1.0.0`.
+    pub interface: Arc<str>,
+    /// The name of the function.
+    pub function: Arc<str>,
+    /// The plan of its parameters and its result.
+    pub plan: Arc<FunctionPlan>,
+}
+
+/// Whoever answers the calls of a link from elsewhere: a client of some transport, already bound to the
+/// link's target.
+#[async_trait]
+pub trait RemoteTarget: Send + Sync + 'static {
+    /// Calls `function` with its parameters in the wRPC encoding, and returns its result in it. The
+    /// caller's time is over at `expires`.
+    ///
+    /// # Errors
+    /// By class. An error of the classes unavailable, overloaded and denied says that the function did
+    /// not run, and the call may then be made again on this host; where it did run, mark the error with
+    /// [`CallError::having_run`].
+    ///
+    /// # Cancel safety
+    /// The caller drops the future when it goes away; the call should then be cancelled.
+    async fn call(
+        &self,
+        function: &FunctionRef,
+        params: Bytes,
+        expires: Instant,
+    ) -> Result<Bytes, CallError>;
+}
+
+/// Checks a result that came from elsewhere, before any of it is written into a guest. How much memory
+/// it takes there is the guest's own limit.
+pub(super) fn check_result(function: &FunctionRef, result: &[u8]) -> Result<(), CallError> {
+    let plan = &function.plan;
+    scan_whole(
+        &plan.plan,
+        plan.results,
+        result,
+        Dialect::A,
+        &Limits::default(),
+    )
+    .map(|_| ())
+    .map_err(|error| not_of_type("results", &error))
+}

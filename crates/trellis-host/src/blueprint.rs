@@ -1,0 +1,89 @@
+//! What one component is to be run with, whoever says so: a manifest or the lattice. Pure.
+
+use std::collections::BTreeMap;
+
+use trellis_capabilities::http_client::AllowList;
+use trellis_core::{ComponentId, Limits, LinkName, WitInterface};
+use trellis_manifest::{ReuseOverrides, Span};
+
+use crate::built_in::BuiltIn;
+
+/// Everything about a component but its code.
+#[derive(Clone, Debug)]
+pub(crate) struct Blueprint {
+    pub(crate) id: ComponentId,
+    pub(crate) limits: Limits,
+    pub(crate) reuse: Option<ReuseOverrides>,
+    /// What it reads through `wasi:config`.
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) links: Vec<WiredLink>,
+    /// The hosts that its link to an HTTP client allows.
+    pub(crate) allow: Option<AllowList>,
+}
+
+/// One interface of one link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WiredLink {
+    pub(crate) interface: WitInterface,
+    pub(crate) name: LinkName,
+    pub(crate) target: ComponentId,
+    pub(crate) kind: TargetKind,
+    pub(crate) target_config: BTreeMap<String, String>,
+    /// Its place in the manifest, where it has one.
+    pub(crate) span: Span,
+}
+
+/// What a link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetKind {
+    BuiltIn(BuiltIn),
+    /// A component, on this host or elsewhere.
+    Component,
+}
+
+/// Something that keeps a component from running as its blueprint says.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    /// The link that it concerns; none for the component as a whole.
+    pub(crate) link: Option<Span>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Blueprint {
+    /// Returns the link for `interface`: the one named `default`, else the first. Also returns how many
+    /// fit.
+    pub(crate) fn link(&self, interface: &WitInterface) -> (Option<&WiredLink>, usize) {
+        let fitting: Vec<&WiredLink> = self
+            .links
+            .iter()
+            .filter(|link| interface.accepts(&link.interface))
+            .collect();
+        let chosen = fitting
+            .iter()
+            .find(|link| link.name == LinkName::default())
+            .or(fitting.first());
+        (chosen.copied(), fitting.len())
+    }
+
+    /// Tells whether a component that runs as `self` has to be instantiated anew to run as `other`,
+    /// given what it imports. Links between components are led elsewhere without that.
+    pub(crate) fn needs_new_instances(&self, other: &Self, imports: &[WitInterface]) -> bool {
+        let fixed = |blueprint: &Self| -> Vec<Option<WiredLink>> {
+            imports
+                .iter()
+                .map(|import| {
+                    let link = blueprint.link(import).0?;
+                    matches!(link.kind, TargetKind::BuiltIn(_)).then(|| WiredLink {
+                        span: Span::at(1, 1),
+                        ..link.clone()
+                    })
+                })
+                .collect()
+        };
+        self.limits != other.limits
+            || self.config != other.config
+            || self.allow != other.allow
+            || fixed(self) != fixed(other)
+    }
+}

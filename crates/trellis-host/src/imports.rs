@@ -1,0 +1,316 @@
+//! Finds what satisfies each import of a component.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trellis_capabilities::config::Config;
+use trellis_capabilities::keyvalue::{KeyValue, KeyValueLink};
+use trellis_capabilities::logging::Logging;
+use trellis_core::{ComponentId, WitInterface};
+use trellis_engine::{
+    Capability, Compiled, ComponentHandle, Import, Link, LinkSlot, LinkTarget, LocalTarget,
+    RemoteTarget, Unsatisfied,
+};
+
+use crate::blueprint::{Blueprint, Fault, TargetKind, WiredLink};
+use crate::built_in::BuiltIn;
+use crate::error::StartError;
+use crate::host::Platform;
+use crate::report::{LinkReport, Tier};
+
+/// The components of this host, as others see them.
+pub(crate) type Neighbours = BTreeMap<ComponentId, Neighbour>;
+
+/// A component of this host, as others see it.
+#[derive(Clone)]
+pub(crate) struct Neighbour {
+    pub(crate) handle: Arc<ComponentHandle>,
+    pub(crate) exports: Arc<[String]>,
+}
+
+/// The way to components on other hosts.
+pub(crate) trait RemoteCalls: Send + Sync {
+    /// Returns what answers the calls of `source` along `link` elsewhere.
+    fn target(&self, source: &ComponentId, link: &WiredLink) -> Arc<dyn RemoteTarget>;
+
+    /// Tells whether another host is known to run `id`.
+    fn runs_elsewhere(&self, id: &ComponentId) -> bool;
+}
+
+/// What an import may lead to.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) neighbours: &'a Neighbours,
+    /// None where this host is all there is.
+    pub(crate) remote: Option<&'a dyn RemoteCalls>,
+}
+
+/// An import that leads to a component, wherever that runs now.
+pub(crate) struct Slot {
+    import: String,
+    interface: WitInterface,
+    slot: Arc<LinkSlot>,
+}
+
+/// The imports of one component, each with what satisfies it.
+#[derive(Default)]
+pub(crate) struct Bound {
+    pub(crate) imports: Vec<Import>,
+    pub(crate) slots: Vec<Slot>,
+    /// The links to what the host contains.
+    pub(crate) links: Vec<LinkReport>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Binds every import of `compiled` to what `blueprint` links it to.
+///
+/// # Errors
+/// Every link that cannot be had, or the first thing that is wrong with the machine.
+pub(crate) async fn bind(
+    platform: &Platform,
+    blueprint: &Blueprint,
+    compiled: &Compiled,
+) -> Result<Result<Bound, Vec<Fault>>, StartError> {
+    let mut bound = Bound::default();
+    let mut faults = Vec::new();
+    for name in compiled.imports() {
+        let Ok(interface) = name.parse::<WitInterface>() else {
+            continue;
+        };
+        let binder = Binder {
+            platform,
+            blueprint,
+            compiled,
+        };
+        match binder.satisfy(&name, interface, &mut bound).await? {
+            Ok(Some(capability)) => bound.imports.push(Import { name, capability }),
+            Ok(None) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Ok(if faults.is_empty() {
+        Ok(bound)
+    } else {
+        Err(faults)
+    })
+}
+
+struct Binder<'a> {
+    platform: &'a Platform,
+    blueprint: &'a Blueprint,
+    compiled: &'a Compiled,
+}
+
+type Satisfied = Result<Option<Arc<dyn Capability>>, Fault>;
+
+impl Binder<'_> {
+    async fn satisfy(
+        &self,
+        name: &str,
+        interface: WitInterface,
+        bound: &mut Bound,
+    ) -> Result<Satisfied, StartError> {
+        match (interface.namespace.as_str(), interface.package.as_str()) {
+            ("wasi", "config") => {
+                let config = Config::new(self.blueprint.config.clone());
+                return Ok(Ok(Some(Arc::new(config))));
+            }
+            ("wasi", "logging") => return Ok(Ok(Some(Arc::new(Logging)))),
+            _ => {}
+        }
+        let (link, fitting) = self.blueprint.link(&interface);
+        if let Some(link) = link.filter(|_| fitting > 1) {
+            bound.notes.push(format!(
+                "{}: {interface} has {fitting} links; the one named {} is used",
+                self.blueprint.id, link.name
+            ));
+        }
+        let capability: Option<Arc<dyn Capability>> = match link.map(|link| (link, link.kind)) {
+            None | Some((_, TargetKind::Component)) => {
+                return Ok(self.component_link(name, interface, link, bound));
+            }
+            Some((
+                link,
+                TargetKind::BuiltIn(BuiltIn::KeyValueMemory | BuiltIn::KeyValueRedb),
+            )) => Some(self.key_value(link).await?),
+            // The engine provides wasi:http itself; the link only opens it.
+            Some((_, TargetKind::BuiltIn(BuiltIn::HttpClient | BuiltIn::HttpServer))) => None,
+        };
+        if let Some(link) = link {
+            bound
+                .links
+                .push(report(&self.blueprint.id, name, link, Tier::BuiltIn));
+        }
+        Ok(Ok(capability))
+    }
+
+    /// Gives the import a slot, so that its link can be set and changed while the component runs.
+    fn component_link(
+        &self,
+        name: &str,
+        interface: WitInterface,
+        link: Option<&WiredLink>,
+        bound: &mut Bound,
+    ) -> Satisfied {
+        if trellis_engine::is_wasi(name) {
+            return Ok(None);
+        }
+        let missing = Unsatisfied {
+            import: name.to_owned(),
+        };
+        let text = explain_unsatisfied(&self.blueprint.id, &missing);
+        let slot = LinkSlot::new(text.as_str());
+        match (Link::new(self.compiled, name, slot.clone()), link) {
+            (Ok(capability), _) => {
+                if link.is_none() {
+                    bound.notes.push(text);
+                }
+                bound.slots.push(Slot {
+                    import: name.to_owned(),
+                    interface,
+                    slot,
+                });
+                Ok(Some(Arc::new(capability)))
+            }
+            (Err(_), None) => Ok(None),
+            (Err(error), Some(link)) => Err(Fault {
+                link: Some(link.span),
+                message: format!("{name} cannot be linked: {error}"),
+                hint: Some("pass the data itself, such as a list of bytes".to_owned()),
+            }),
+        }
+    }
+
+    async fn key_value(&self, link: &WiredLink) -> Result<Arc<dyn Capability>, StartError> {
+        let backend = match link.kind {
+            TargetKind::BuiltIn(BuiltIn::KeyValueMemory) => {
+                self.platform.stores.memory(&link.target)
+            }
+            _ => self.platform.stores.embedded().await?,
+        };
+        let bucket = link.target_config.get("bucket").cloned();
+        let error = |source| StartError::Bucket {
+            bucket: bucket.clone().unwrap_or_else(|| "default".to_owned()),
+            target: link.target.to_string(),
+            source,
+        };
+        let key_value = KeyValueLink {
+            target: link.target.clone(),
+            name: link.name.clone(),
+            bucket: bucket.clone(),
+        };
+        Ok(Arc::new(KeyValue::new(backend, key_value).map_err(error)?))
+    }
+}
+
+/// Leads every slot of one component to where its link says, as far as that can be had.
+///
+/// # Errors
+/// The links that lead nowhere; calls along them fail until that changes.
+pub(crate) fn lead(
+    blueprint: &Blueprint,
+    slots: &[Slot],
+    around: Surroundings<'_>,
+) -> (Vec<LinkReport>, Vec<Fault>) {
+    let (mut reports, mut faults) = (Vec::new(), Vec::new());
+    for slot in slots {
+        let Some(link) = blueprint.link(&slot.interface).0 else {
+            slot.slot.set(LinkTarget::default());
+            continue;
+        };
+        match target(blueprint, slot, link, around) {
+            Ok((target, tier)) => {
+                slot.slot.set(target);
+                reports.push(report(&blueprint.id, &slot.import, link, tier));
+            }
+            Err(fault) => {
+                slot.slot.set(LinkTarget::default());
+                faults.push(fault);
+            }
+        }
+    }
+    (reports, faults)
+}
+
+fn target(
+    blueprint: &Blueprint,
+    slot: &Slot,
+    link: &WiredLink,
+    around: Surroundings<'_>,
+) -> Result<(LinkTarget, Tier), Fault> {
+    let fault = |message, hint| {
+        Err(Fault {
+            link: Some(link.span),
+            message,
+            hint: Some(hint),
+        })
+    };
+    let remote = || around.remote.map(|it| it.target(&blueprint.id, link));
+    let Some(neighbour) = around.neighbours.get(&link.target) else {
+        let Some(remote) = remote() else {
+            let hint = "give it instances".to_owned();
+            return fault(format!("{} is not started here", link.target), hint);
+        };
+        let target = LinkTarget {
+            local: None,
+            remote: Some(remote),
+        };
+        return Ok((target, Tier::Remote));
+    };
+    let export = neighbour.exports.iter().find(|export| {
+        let offered = export.parse::<WitInterface>();
+        offered.is_ok_and(|offered| slot.interface.accepts(&offered))
+    });
+    let Some(export) = export else {
+        let hint = format!("it exports {}", neighbour.exports.join(", "));
+        return fault(
+            format!("{} does not export {}", link.target, slot.import),
+            hint,
+        );
+    };
+    let overflow = around
+        .remote
+        .filter(|it| it.runs_elsewhere(&link.target))
+        .and_then(|_| remote());
+    let target = LinkTarget {
+        local: Some(LocalTarget {
+            handle: neighbour.handle.clone(),
+            interface: export.as_str().into(),
+        }),
+        remote: overflow,
+    };
+    Ok((target, Tier::Process))
+}
+
+fn report(source: &ComponentId, import: &str, link: &WiredLink, tier: Tier) -> LinkReport {
+    LinkReport {
+        source: source.clone(),
+        target: link.target.clone(),
+        interface: import.to_owned(),
+        name: link.name.clone(),
+        tier,
+    }
+}
+
+/// Says what a manifest needs for an import that nothing satisfies.
+pub(crate) fn explain_unsatisfied(id: &ComponentId, missing: &Unsatisfied) -> String {
+    let import = &missing.import;
+    let Ok(interface) = import.parse::<WitInterface>() else {
+        return format!("component {id} imports {import}, which no link provides");
+    };
+    let WitInterface {
+        namespace,
+        package,
+        interface: name,
+        ..
+    } = &interface;
+    format!(
+        "component {id} imports {import}, which no link provides; add to its traits:\n\
+         \x20   - type: link\n\
+         \x20     properties:\n\
+         \x20       target: {{ name: NAME-OF-THE-PROVIDER }}\n\
+         \x20       namespace: {namespace}\n\
+         \x20       package: {package}\n\
+         \x20       interfaces: [{name}]"
+    )
+}

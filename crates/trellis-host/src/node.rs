@@ -1,0 +1,342 @@
+//! A host that is part of a lattice: it hears requests, follows the lattice's state, and tells what it
+//! does.
+//!
+//! The decisions are those of [`trellis_node::Machine`]; this is the shell around it. One task owns
+//! everything: it turns what happens into an input, and carries out the effects. Work that takes long
+//! runs on tasks of its own and comes back as an input.
+
+mod blueprints;
+mod carry_out;
+mod components;
+mod converge;
+mod delegate;
+mod doctor;
+mod elsewhere;
+mod inbox;
+mod lease;
+mod log_book;
+mod providers;
+mod remote;
+mod serving;
+mod state_watch;
+mod store_work;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use trellis_control::{HostId, Subjects};
+use trellis_core::{ComponentId, LatticeName, with_causes};
+use trellis_gateway::{DrainReport, ShutdownSignal};
+use trellis_lattice::store::{BucketName, Store, StoreError, Watch, WatchOptions};
+use trellis_lattice::{ConnectionState, Lattice};
+use trellis_node::{
+    ComponentSettings, Effect, Identity, Input, Machine, Millis, Options, Serial,
+};
+use trellis_wrpc::{Client, Config, OpenError, Server, ServerConfig, Transport};
+
+pub use self::log_book::{FollowedLines, LogBook};
+
+use self::components::ComponentDone;
+use self::elsewhere::Elsewhere;
+use self::inbox::Inbox;
+use self::providers::Provider;
+use self::remote::LatticeCalls;
+use self::serving::Service;
+use self::store_work::Buckets;
+use crate::host::Host;
+
+/// How often the machine is told that time passes. It decides in steps of a second.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a host needs to be part of a lattice.
+pub struct NodeConfig {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it was told to do differently.
+    pub options: Options,
+    /// The connection.
+    pub lattice: Lattice,
+    /// The lattice's state.
+    pub store: Arc<dyn Store>,
+    /// The subjects of the control interface.
+    pub subjects: Subjects,
+    /// Its log.
+    pub log_book: LogBook,
+    /// The lines of it that somebody follows.
+    pub followed: FollowedLines,
+}
+
+/// Why a host cannot join a lattice.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// A bucket of the lattice's state cannot be opened.
+    #[error("cannot open the state of the lattice")]
+    Store(#[from] StoreError),
+    /// The lattice has a name that no bucket can have.
+    #[error("the lattice's state cannot be named")]
+    Name(#[from] trellis_lattice::store::NameError),
+    /// The connection takes no calls.
+    #[error("cannot take calls from the lattice")]
+    Transport(#[from] OpenError),
+    /// The connection takes no requests.
+    #[error("cannot take requests from the lattice")]
+    Subscribe(#[from] trellis_lattice::SubscribeError),
+    /// A function of a component cannot be served to other hosts.
+    #[error("cannot serve components to the lattice")]
+    Serve(#[from] trellis_wrpc::ServeError),
+    /// The server does not answer.
+    #[error("the lattice does not answer")]
+    RoundTrip(#[from] trellis_lattice::RequestError),
+    /// Something that runs already does not fit into the host's tables.
+    #[error(transparent)]
+    Adopt(#[from] trellis_node::AdoptError),
+}
+
+/// What ends as a task and comes back to the owner.
+enum Done {
+    Input(Box<Input>),
+    Component(Box<ComponentDone>),
+    Nothing,
+}
+
+/// A host that is part of a lattice. [`Node::run`] serves until it is told to stop.
+pub struct Node {
+    host: Host,
+    host_id: HostId,
+    machine: Machine,
+    effects: Vec<Effect>,
+    lattice: Lattice,
+    subjects: Subjects,
+    inbox: Inbox,
+    buckets: Buckets,
+    watches: Watches,
+    lease: lease::Lease,
+    calls: Arc<LatticeCalls>,
+    server: Server,
+    transport: Transport,
+    elsewhere: Elsewhere,
+    work: JoinSet<Done>,
+    /// The work under way on each component; an outcome of any other is ignored.
+    under_way: BTreeMap<ComponentId, Serial>,
+    /// Components whose instances are being made anew because their links changed.
+    rebuilding: BTreeSet<ComponentId>,
+    /// The functions of this host's components that other hosts call.
+    services: BTreeMap<ComponentId, Service>,
+    providers: BTreeMap<ComponentId, Provider>,
+    /// Components that the lattice started, unlike those of the applications given at the start.
+    of_lattice: BTreeMap<ComponentId, ComponentSettings>,
+    /// Something changed that links or routes depend on.
+    is_dirty: bool,
+    is_over: bool,
+    started: Instant,
+    log_book: LogBook,
+    followed: FollowedLines,
+}
+
+struct Watches {
+    specs: Watch,
+    configs: Watch,
+}
+
+impl Node {
+    /// Makes `host` part of the lattice: takes requests, and announces what runs already.
+    ///
+    /// # Errors
+    /// When the lattice's state cannot be opened, or the connection takes no subscriptions.
+    pub async fn join(host: Host, config: NodeConfig) -> Result<Self, JoinError> {
+        let NodeConfig {
+            identity,
+            options,
+            lattice,
+            store,
+            subjects,
+            log_book,
+            followed,
+        } = config;
+        let started = Instant::now();
+        let host_id = identity.host_id.clone();
+        let buckets = Buckets {
+            specs: store
+                .bucket(&BucketName::lattice_data(lattice.name())?)
+                .await?,
+            configs: store
+                .bucket(&BucketName::config_data(lattice.name())?)
+                .await?,
+        };
+        let watch = WatchOptions::for_host(host_id.as_str());
+        let watches = Watches {
+            specs: buckets.specs.watch("", watch.clone()),
+            configs: buckets.configs.watch("", watch),
+        };
+        let transport =
+            Transport::open(lattice.nats().clone(), Config::new(host_id.as_str())).await?;
+        let calls = LatticeCalls::new(Client::new(&transport), lattice.name().clone());
+        let inbox = Inbox::open(&lattice, &subjects, &host_id).await?;
+        let elsewhere = Elsewhere::open(&lattice, &subjects, &host_id).await?;
+        lattice.round_trip().await?;
+        let lease = lease::Lease::new(
+            store,
+            lattice.name().clone(),
+            host_id.clone(),
+            options.lease,
+        );
+        let mut node = Self {
+            server: Server::new(&transport, ServerConfig::default()),
+            calls: Arc::new(calls),
+            host,
+            machine: Machine::new(identity, options, Millis(0)),
+            effects: Vec::new(),
+            host_id,
+            lattice,
+            subjects,
+            inbox,
+            buckets,
+            watches,
+            lease,
+            transport,
+            elsewhere,
+            work: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            rebuilding: BTreeSet::new(),
+            services: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            of_lattice: BTreeMap::new(),
+            is_dirty: true,
+            is_over: false,
+            started,
+            log_book,
+            followed,
+        };
+        node.adopt().await?;
+        Ok(node)
+    }
+
+    /// Returns what the host was started with.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Returns the name of the lattice.
+    pub fn lattice_name(&self) -> &LatticeName {
+        self.lattice.name()
+    }
+
+    /// Returns who the host is.
+    pub fn host_id(&self) -> &HostId {
+        &self.host_id
+    }
+
+    /// Serves until `shutdown` or until a request stops the host. What is in flight may finish.
+    pub async fn run(mut self, mut shutdown: ShutdownSignal) -> DrainReport {
+        let mut connection = self.lattice.state();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told_to_stop = false;
+        let mut seen = None;
+        let mut report = DrainReport::default();
+        while !self.is_over {
+            self.carry_out_all(&mut report, &shutdown).await;
+            if std::mem::take(&mut self.is_dirty) {
+                self.converge().await;
+                continue;
+            }
+            let state = connection.borrow_and_update().clone();
+            if self.follow_connection(&mut seen, state) {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.draining(), if !told_to_stop => {
+                    told_to_stop = true;
+                    self.input(Input::Stop { why: "the host was told to stop".to_owned() });
+                }
+                Some(done) = self.work.join_next() => self.done(done).await,
+                Some(message) = self.inbox.next() => {
+                    let input = inbox::read(&self.subjects, message);
+                    self.input(input);
+                }
+                Some(change) = self.watches.specs.next() => {
+                    let change = state_watch::change(change, self.started);
+                    self.input(Input::Specs(change));
+                }
+                Some(change) = self.watches.configs.next() => {
+                    let change = state_watch::change(change, self.started);
+                    self.input(Input::Configs(change));
+                }
+                // The state is looked at above. An error means that the connection is closed for good.
+                _ = connection.changed() => {}
+                Some(line) = self.followed.next() => self.publish_line(line).await,
+                Some(news) = self.elsewhere.next() => self.take_news(news),
+                _ = tick.tick() => self.input(Input::Tick),
+            }
+        }
+        self.lattice.drain().await;
+        report
+    }
+
+    /// Returns the machine's time.
+    fn now(&self) -> Millis {
+        state_watch::millis(self.started.elapsed())
+    }
+
+    /// Tells the machine how the connection changed. Returns whether it did.
+    fn follow_connection(
+        &mut self,
+        seen: &mut Option<ConnectionState>,
+        now: ConnectionState,
+    ) -> bool {
+        if seen.as_ref() == Some(&now) {
+            return false;
+        }
+        let lost = seen
+            .as_ref()
+            .is_some_and(|seen| seen.messages_dropped < now.messages_dropped);
+        if lost {
+            self.transport.messages_lost();
+        }
+        let was = seen
+            .as_ref()
+            .map(|seen| (seen.is_connected(), seen.connects));
+        if was != Some((now.is_connected(), now.connects)) {
+            // An interruption that is over already is one all the same: messages were lost in it.
+            if was.is_some_and(|(connected, _)| connected) || !now.is_connected() {
+                let why = "the connection to the lattice was lost".to_owned();
+                self.input(Input::Disconnected { why });
+            }
+            if now.is_connected() {
+                self.input(Input::Connected);
+            }
+        }
+        *seen = Some(now);
+        true
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        self.machine.handle(now, input, &mut self.effects);
+    }
+
+    async fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Input(input)) => self.input(*input),
+            Ok(Done::Component(done)) => self.component_done(*done).await,
+            Ok(Done::Nothing) => {}
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => tracing::error!(error = with_causes(&error), "a task of the host failed"),
+        }
+    }
+
+    /// Takes note of what other hosts run: their instances take what is too much for this host.
+    fn take_news(&mut self, news: elsewhere::News) {
+        self.elsewhere.take(news, Instant::now());
+        if self.calls.set_elsewhere(self.elsewhere.components()) {
+            self.is_dirty = true;
+        }
+        for host in self.elsewhere.take_gone() {
+            self.transport.peer_gone(&host);
+        }
+    }
+}

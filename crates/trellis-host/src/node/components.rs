@@ -1,0 +1,275 @@
+//! Work on components: fetched, compiled and built on a task; switched to by the owner.
+
+use std::sync::Arc;
+
+use trellis_core::{ComponentId, with_causes};
+use trellis_engine::ComponentHandle;
+use trellis_node::{
+    ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial,
+};
+
+use super::blueprints::{self, Said};
+use super::serving::Service;
+use super::{Done, Node};
+use crate::blueprint::Blueprint;
+use crate::catalog::Running;
+use crate::deploy::{self, BuildError, Built, Code};
+use crate::host::Platform;
+
+/// How work on a component came out.
+pub(super) struct ComponentDone {
+    id: ComponentId,
+    purpose: Purpose,
+    result: Result<Ready, String>,
+}
+
+/// Why a component was built.
+pub(super) enum Purpose {
+    /// The machine asked for it.
+    Work(Serial),
+    /// Its links or its config changed.
+    Rewired,
+}
+
+/// A component that can be switched to.
+struct Ready {
+    settings: Option<ComponentSettings>,
+    image: String,
+    code: Code,
+    blueprint: Blueprint,
+    built: Built,
+}
+
+impl Node {
+    /// Begins work on a component.
+    pub(super) async fn component_work(&mut self, work: ComponentWork) {
+        let ComponentWork { serial, id, action } = work;
+        self.under_way.insert(id.clone(), serial);
+        match action {
+            ComponentAction::Run(settings) | ComponentAction::Update(settings) => {
+                self.build(serial, id, settings);
+            }
+            ComponentAction::Stop => {
+                self.under_way.remove(&id);
+                self.take_out(&id).await;
+                self.input(Input::Finished(Outcome::ComponentStopped { serial }));
+            }
+        }
+    }
+
+    fn build(&mut self, serial: Serial, id: ComponentId, settings: ComponentSettings) {
+        let blueprint = self.lattice_blueprint(&id, &settings);
+        let known = self.host.catalog.get(&id);
+        let code = known
+            .filter(|it| it.image == settings.image)
+            .map(|it| it.code.clone());
+        let platform = self.host.platform.clone();
+        self.work.spawn(async move {
+            let image = settings.image.clone();
+            let made = make(&platform, image, code, blueprint).await;
+            let result = made.map(|ready| Ready {
+                settings: Some(settings),
+                ..ready
+            });
+            Done::Component(Box::new(ComponentDone {
+                id,
+                purpose: Purpose::Work(serial),
+                result,
+            }))
+        });
+    }
+
+    /// Returns what the lattice says the component is to be run with.
+    pub(super) fn lattice_blueprint(
+        &self,
+        id: &ComponentId,
+        settings: &ComponentSettings,
+    ) -> Blueprint {
+        let built_ins = self
+            .providers
+            .iter()
+            .map(|(id, provider)| (id.clone(), provider.built_in))
+            .collect();
+        let said = Said {
+            links: self.machine.links_of(id).outbound,
+            merged: &|names| self.machine.config_of_running(names),
+            built_ins: &built_ins,
+        };
+        let (mut blueprint, notes) = blueprints::blueprint(id, settings, &said);
+        for note in notes {
+            tracing::warn!(component_id = id.as_str(), "{note}");
+        }
+        // What a manifest of this host says of the component still holds.
+        let manifest = self.host.manifest_blueprint(id);
+        if let Some(manifest) = manifest {
+            blueprint.links.splice(0..0, manifest.links.iter().cloned());
+            blueprint.allow = blueprint.allow.or_else(|| manifest.allow.clone());
+            blueprint.reuse = manifest.reuse;
+            if settings.config.is_empty() {
+                blueprint.config.clone_from(&manifest.config);
+            }
+            if settings.limits.is_none() {
+                blueprint.limits = trellis_core::Limits {
+                    instances_max: blueprint.limits.instances_max,
+                    ..manifest.limits.clone()
+                };
+            }
+        }
+        blueprint
+    }
+
+    /// Builds a component anew, without fetching it, because its blueprint changed.
+    pub(super) fn rebuild(&mut self, id: &ComponentId, blueprint: Blueprint) {
+        let Some(running) = self.host.catalog.get(id) else {
+            return;
+        };
+        let (image, code) = (running.image.clone(), running.code.clone());
+        let platform = self.host.platform.clone();
+        self.rebuilding.insert(id.clone());
+        let id = id.clone();
+        self.work.spawn(async move {
+            let result = make(&platform, image, Some(code), blueprint).await;
+            Done::Component(Box::new(ComponentDone {
+                id,
+                purpose: Purpose::Rewired,
+                result,
+            }))
+        });
+    }
+
+    /// Switches to what was built, if it is still wanted.
+    pub(super) async fn component_done(&mut self, done: ComponentDone) {
+        let ComponentDone {
+            id,
+            purpose,
+            result,
+        } = done;
+        match purpose {
+            Purpose::Work(serial) => {
+                if self.under_way.get(&id) != Some(&serial) {
+                    return; // stopped, or overtaken
+                }
+                self.under_way.remove(&id);
+                let outcome = match result {
+                    Ok(ready) => self.switch_to(&id, ready).await.map_or_else(
+                        |why| Outcome::ComponentFailed { serial, why },
+                        |digest| Outcome::ComponentRuns {
+                            serial,
+                            digest,
+                            signed: None,
+                        },
+                    ),
+                    Err(why) => Outcome::ComponentFailed { serial, why },
+                };
+                self.input(Input::Finished(outcome));
+            }
+            Purpose::Rewired => {
+                self.rebuilding.remove(&id);
+                let is_there = self.host.catalog.get(&id).is_some();
+                let outcome = match result {
+                    Ok(ready) if is_there => self.switch_to(&id, ready).await.map(drop),
+                    Ok(_) => Ok(()),
+                    Err(why) => Err(why),
+                };
+                if let Err(why) = outcome {
+                    // What ran goes on; the next change of its links is another attempt.
+                    tracing::error!(component_id = id.as_str(), why, "a component keeps its old links");
+                }
+            }
+        }
+    }
+
+    async fn switch_to(&mut self, id: &ComponentId, ready: Ready) -> Result<String, String> {
+        let Ready {
+            settings,
+            image,
+            code,
+            blueprint,
+            built,
+        } = ready;
+        let handle = self.host.catalog.get(id).map_or_else(
+            || ComponentHandle::new(id.clone()),
+            |it| it.handle.clone(),
+        );
+        let is_same_code = self
+            .host
+            .catalog
+            .get(id)
+            .is_some_and(|it| it.code.digest == code.digest);
+        let digest = code.digest.clone();
+        for note in &built.notes {
+            tracing::warn!(component_id = id.as_str(), "{note}");
+        }
+        let compiled = code.compiled.clone();
+        let running = Running::new(image, code, handle.clone(), blueprint, built);
+        self.host.catalog.prepare(running);
+        if let Some(settings) = settings {
+            self.of_lattice.insert(id.clone(), settings);
+        }
+        // Its own links first, so that no call finds them unset.
+        self.host.catalog.lead(Some(&*self.calls));
+        self.host.catalog.publish(id);
+        self.is_dirty = true;
+        if !(is_same_code && self.services.contains_key(id)) {
+            let lattice = self.lattice.name();
+            let service = Service::open(&self.server, lattice, &handle, &compiled).await;
+            let service = service.map_err(|error| with_causes(&error))?;
+            // The old subscriptions end only now that the new ones stand.
+            if let Some(old) = self.services.insert(id.clone(), service) {
+                self.work.spawn(async move {
+                    old.leave().await;
+                    Done::Nothing
+                });
+            }
+        }
+        Ok(digest)
+    }
+
+    /// Takes a component out of service: first for others, then for this host.
+    pub(super) async fn take_out(&mut self, id: &ComponentId) {
+        if let Some(service) = self.services.remove(id) {
+            service.leave().await;
+        }
+        self.host.catalog.remove(id);
+        self.of_lattice.remove(id);
+        self.is_dirty = true;
+    }
+}
+
+/// Fetches, compiles and builds a component.
+async fn make(
+    platform: &Arc<Platform>,
+    image: String,
+    code: Option<Code>,
+    blueprint: Blueprint,
+) -> Result<Ready, String> {
+    let code = match code {
+        Some(code) => code,
+        None => {
+            let path = blueprints::image_path(&image)?;
+            deploy::load(platform, &path).await.map_err(told)?
+        }
+    };
+    let built = deploy::build(platform, &blueprint, &code.compiled).await;
+    Ok(Ready {
+        settings: None,
+        built: built.map_err(told)?,
+        image,
+        code,
+        blueprint,
+    })
+}
+
+/// Puts everything that is wrong into one text.
+fn told(error: BuildError) -> String {
+    match error {
+        BuildError::Machine(error) => with_causes(&error),
+        BuildError::Faults(faults) => {
+            let texts = faults.into_iter().map(|fault| match fault.hint {
+                Some(hint) => format!("{}; {hint}", fault.message),
+                None => fault.message,
+            });
+            texts.collect::<Vec<_>>().join("; ")
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Makes what runs on this host as the lattice says now. Level-triggered: looks at everything, changes
+//! what differs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use trellis_core::{ComponentId, with_causes};
+use trellis_node::{Input, Outcome};
+
+use super::Node;
+use super::blueprints::{self, WantedRoute};
+use crate::built_in::BuiltIn;
+use crate::routing::PlannedRoute;
+
+/// How soon a built-in that cannot serve is tried again.
+pub(super) const RETRY_MS: u64 = 1_000;
+
+impl Node {
+    /// Brings links, instances and routes to where they should be.
+    pub(super) async fn converge(&mut self) {
+        self.converge_components();
+        self.host.catalog.lead(Some(&*self.calls));
+        self.converge_routes().await;
+    }
+
+    /// Gives every component of the lattice the links and config that it has now.
+    fn converge_components(&mut self) {
+        let mut rebuild = Vec::new();
+        for (id, settings) in &self.of_lattice {
+            let wanted = self.lattice_blueprint(id, settings);
+            let Some(running) = self.host.catalog.get_mut(id) else {
+                continue;
+            };
+            let imports = running.imports();
+            if !running.blueprint.needs_new_instances(&wanted, &imports) {
+                running.blueprint.links = wanted.links;
+            } else if !self.under_way.contains_key(id) && !self.rebuilding.contains(id) {
+                rebuild.push((id.clone(), wanted));
+            }
+        }
+        for (id, wanted) in rebuild {
+            self.rebuild(&id, wanted);
+        }
+    }
+
+    /// Serves every route that the applications of this host and the links of its HTTP servers ask for.
+    async fn converge_routes(&mut self) {
+        let mut wanted: BTreeMap<SocketAddr, Vec<PlannedRoute>> = BTreeMap::new();
+        for route in &self.host.routes {
+            wanted.entry(route.address).or_default().push(route.clone());
+        }
+        let mut asked_by: BTreeMap<SocketAddr, Vec<ComponentId>> = BTreeMap::new();
+        let mut failing: BTreeMap<ComponentId, String> = BTreeMap::new();
+        for (id, provider) in &self.providers {
+            if provider.built_in != BuiltIn::HttpServer {
+                continue;
+            }
+            let own = self.machine.config_of_running(&provider.settings.config);
+            for link in self.machine.links_of(id).outbound {
+                let config = self.machine.config_of_running(&link.source_config);
+                match blueprints::route(link, &own, &config, self.host.default_http) {
+                    Ok(Some(route)) => {
+                        let address = route.address;
+                        asked_by.entry(address).or_default().push(id.clone());
+                        let planned = wanted.entry(address).or_default();
+                        planned.extend(self.plan(route));
+                    }
+                    Ok(None) => {}
+                    Err(why) => {
+                        failing.insert(id.clone(), why);
+                    }
+                }
+            }
+        }
+        for (address, error) in self.host.gateways.serve(wanted).await {
+            let why = with_causes(&error);
+            for id in asked_by.remove(&address).unwrap_or_default() {
+                failing.insert(id, why.clone());
+            }
+        }
+        self.tell_providers(&failing);
+    }
+
+    fn plan(&self, route: WantedRoute) -> Option<PlannedRoute> {
+        let running = self.host.catalog.get(&route.component)?;
+        Some(PlannedRoute {
+            address: route.address,
+            host: route.host,
+            path_prefix: route.path_prefix,
+            component: running.handle.clone(),
+        })
+    }
+
+    /// Tells the machine which providers began or ceased to serve.
+    fn tell_providers(&mut self, failing: &BTreeMap<ComponentId, String>) {
+        let mut outcomes = Vec::new();
+        for (id, provider) in &mut self.providers {
+            let now = failing.get(id).cloned();
+            if provider.failing == now {
+                continue;
+            }
+            provider.failing.clone_from(&now);
+            let serial = provider.serial;
+            outcomes.push(match now {
+                Some(reason) => Outcome::ProviderExited {
+                    serial,
+                    reason,
+                    restart_in_ms: Some(RETRY_MS),
+                },
+                None => Outcome::ProviderRuns {
+                    serial,
+                    signed: None,
+                },
+            });
+        }
+        for outcome in outcomes {
+            self.input(Input::Finished(outcome));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Components of this host, served to callers on other hosts.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use trellis_core::{ErrorClass, LatticeName};
+use trellis_engine::{Compiled, ComponentHandle, ExportedFunction, Generation};
+use trellis_wire::{Dialect, Limits, Scan, scan};
+use trellis_wrpc::{CallError, Export, Handler, Invocation, Reply, ServeError, Served, Server};
+
+/// The functions of one component in service. Dropping it takes them out.
+pub(crate) struct Service {
+    functions: Vec<Served>,
+}
+
+impl Service {
+    /// Serves every function of `compiled` that passes nothing but values, answered by whatever `handle`
+    /// runs when it is called.
+    ///
+    /// # Errors
+    /// A connection that does not take the subscription.
+    pub(crate) async fn open(
+        server: &Server,
+        lattice: &LatticeName,
+        handle: &Arc<ComponentHandle>,
+        compiled: &Compiled,
+    ) -> Result<Self, ServeError> {
+        let mut functions = Vec::new();
+        for signature in compiled.functions() {
+            if compiled
+                .function(&signature.interface, &signature.function)
+                .is_err()
+            {
+                continue; // passes resources or streams, or what the wire has no form for
+            }
+            let export = Export::new(
+                lattice.as_str(),
+                handle.id().as_str(),
+                &signature.interface,
+                &signature.function,
+            );
+            let export = match export {
+                Ok(export) => export,
+                Err(error) => {
+                    let component_id = handle.id().as_str();
+                    tracing::warn!(component_id, %error, "a function is not served to other hosts");
+                    continue;
+                }
+            };
+            let served = ServedFunction {
+                handle: handle.clone(),
+                interface: signature.interface,
+                function: signature.function,
+                resolved: ArcSwapOption::empty(),
+            };
+            functions.push(server.serve(&export, served).await?);
+        }
+        Ok(Self { functions })
+    }
+
+    /// Takes the functions out of service and waits until no more calls can come.
+    pub(crate) async fn leave(self) {
+        let leaving = self.functions.into_iter().map(Served::leave);
+        futures_util::future::join_all(leaving).await;
+    }
+}
+
+/// One function in service.
+struct ServedFunction {
+    handle: Arc<ComponentHandle>,
+    interface: String,
+    function: String,
+    /// The function in the generation that was called last.
+    resolved: ArcSwapOption<(u64, ExportedFunction)>,
+}
+
+impl ServedFunction {
+    fn resolve(&self, generation: &Generation) -> Result<ExportedFunction, CallError> {
+        if let Some(resolved) = &*self.resolved.load()
+            && resolved.0 == generation.serial()
+        {
+            return Ok(resolved.1.clone());
+        }
+        let function = generation
+            .function(&self.interface, &self.function)
+            .map_err(|error| CallError::before_start(ErrorClass::Unavailable, error.to_string()))?;
+        let resolved = (generation.serial(), function.clone());
+        self.resolved.store(Some(Arc::new(resolved)));
+        Ok(function)
+    }
+}
+
+impl Handler for ServedFunction {
+    async fn handle(&self, invocation: Invocation) -> Result<Reply, CallError> {
+        let Some(generation) = self.handle.generation() else {
+            let text = format!("component {} does not run here any more", self.handle.id());
+            return Err(CallError::before_start(ErrorClass::Unavailable, text));
+        };
+        let function = self.resolve(&generation)?;
+        let params = params(&invocation, &function).await?;
+        let result = generation.call_wire(&function, params).await;
+        result.map(Reply::value).map_err(|error| to_lattice(&error))
+    }
+}
+
+/// Reads parameters as far as they go: callers of 1.x tell their end only a round trip later.
+async fn params(
+    invocation: &Invocation,
+    function: &ExportedFunction,
+) -> Result<Bytes, CallError> {
+    let plan = function.plan().clone();
+    let is_complete = move |bytes: &[u8]| {
+        let scanned = scan(&plan.plan, plan.params, bytes, Dialect::A, &Limits::default());
+        !matches!(scanned, Ok(Scan::NeedMore { .. }))
+    };
+    invocation.params_until(is_complete).await
+}
+
+/// Says in the words of the lattice how a call here failed.
+fn to_lattice(error: &trellis_engine::CallError) -> CallError {
+    let text = error.message().to_owned();
+    if error.did_not_run() {
+        CallError::before_start(error.class, text)
+    } else {
+        CallError::new(error.class, text)
+    }
+}
