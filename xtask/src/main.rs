@@ -8,6 +8,7 @@ mod guest_toolchain;
 mod guests;
 mod http_get;
 mod project;
+mod python_packages;
 mod shell;
 mod tidy;
 mod tools;
@@ -42,6 +43,8 @@ enum Task {
     Tidy(commands::tidy::Tidy),
     /// Measure Trellis against its peers, in release
     Bench(commands::bench::Bench),
+    /// Give arbitrary input to all that reads bytes from outside
+    Fuzz(commands::fuzz::Fuzz),
     /// Run every check, as continuous integration does
     Ci(commands::ci::Ci),
 }
@@ -66,6 +69,7 @@ fn run() -> anyhow::Result<()> {
         Task::Deny(it) => it.run(),
         Task::Tidy(it) => it.run(),
         Task::Bench(it) => it.run(),
+        Task::Fuzz(it) => it.run(),
         Task::Ci(it) => it.run(),
     }
 }

@@ -62,12 +62,11 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| is_executable(candidate))
 }
 
-/// The search path with `folder` in front.
-pub(crate) fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
+/// The search path with `folders` in front.
+pub(crate) fn path_with(folders: &[PathBuf]) -> Result<std::ffi::OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder.to_path_buf()).chain(env::split_paths(&path));
-    env::join_paths(folders)
-        .with_context(|| format!("{} cannot be part of a search path", folder.display()))
+    let all = folders.iter().cloned().chain(env::split_paths(&path));
+    env::join_paths(all).with_context(|| format!("{folders:?} cannot be part of a search path"))
 }
 
 fn is_executable(path: &Path) -> bool {

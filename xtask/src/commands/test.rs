@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::guest_toolchain::Choice;
+use crate::python_packages::Installed;
 use crate::{guests, project, shell, tools};
 
 /// Runs every test.
@@ -21,8 +22,13 @@ impl Test {
     /// Builds the components, then builds and runs the tests; the last lines are the runner's.
     pub(crate) fn run(self) -> Result<()> {
         let guests = guests::build(Choice::Auto)?;
+        let python = Installed::ensure()?;
         let mut test = self.runner()?;
+        // The runner's own folder and that of nats-server, before what the machine has.
+        let path = shell::path_with(&[project::tools().join("bin"), python.programs()])?;
         test.env("TRELLIS_GUESTS", guests)
+            .env("PATH", path)
+            .env("PYTHONPATH", python.modules())
             .current_dir(project::root());
         shell::run(&mut test)
     }
@@ -33,7 +39,6 @@ impl Test {
         match tools::NEXTEST.ensure() {
             Ok(_) => {
                 test.args(["nextest", "run"]);
-                test.env("PATH", shell::path_with(&project::tools().join("bin"))?);
             }
             Err(error) => {
                 shell::step(format!("{error:#}"));
