@@ -126,7 +126,8 @@ fn is_singleton(annotations: &TextMap) -> bool {
 }
 
 /// Work on one component. One at a time for an id, except that a stop ends what is under way: its
-/// outcome is then ignored, and it must not become ready any more.
+/// outcome is then ignored, and it must not become ready any more. A stop of what has just ended by
+/// itself has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentWork {
     /// The number to report the outcome with.

@@ -5,6 +5,8 @@
 
 mod components;
 mod describe;
+mod due;
+mod knowledge;
 mod providers;
 mod requests;
 mod state_changes;
@@ -13,19 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trellis_control::{
-    ComponentEventClaims, ComponentSpec, Config, Event, HostMode, HostModeChanged, HostStarted,
-    HostStopped, Link, MissingConfig, ProviderEventClaims, TextMap,
+    ComponentEventClaims, Event, HostMode, HostModeChanged, HostStopped, Link, ProviderEventClaims,
+    TextMap,
 };
 use trellis_core::ComponentId;
 
 use self::components::Components;
+use self::due::FIRST_HEARTBEAT_WITHIN;
 use self::providers::Providers;
 use self::state_changes::StateChanges;
 use crate::effect::{ComponentSettings, Effect, Note, ProviderSettings};
 use crate::identity::{Identity, Options};
 use crate::input::{Input, Outcome, ReplyTo, Serial, Signed};
 use crate::lease::Lease;
-use crate::mirror::{LinksOf, Mirror, Touched};
+use crate::mirror::{Mirror, Touched};
 use crate::mode::{Facts, Mode, Permits};
 use crate::time::Millis;
 use crate::turn::{Refusal, Turn};
@@ -49,9 +52,6 @@ pub const LABEL_BYTES_MAX: usize = 1 << 10;
 
 /// When a singleton that failed to stop or to start again is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The first heartbeat after a connection comes within this time: hosts that connect together do not
-/// speak together.
-const FIRST_HEARTBEAT_WITHIN: Duration = Duration::from_secs(2);
 /// Longest time between two looks at the clock.
 const TICK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
@@ -155,6 +155,10 @@ impl Machine {
     /// Takes in `input` and adds to `effects` what is to be done about it, in order. A `now` before
     /// that of the last call counts as that.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
+        // What follows from the clock is judged first; nobody can hear of it any more.
+        if let Input::Disconnected { why } = &input {
+            self.detached = Some(why.clone());
+        }
         self.turn(now, effects, |machine, turn| machine.take(input, turn));
     }
 
@@ -240,12 +244,14 @@ impl Machine {
                 self.mirror_changed(touched, notes, turn);
             }
             Input::Connected => self.connected(turn),
-            Input::Disconnected { why } => self.detached = Some(why),
+            Input::Disconnected { .. } => {}
             Input::Lease(outcome) => self.lease.take(turn.now, outcome),
             Input::Finished(outcome) => self.finished(outcome, turn),
             Input::Stop { why } => self.stop(why, None, turn),
             Input::Stopped => self.stopped(turn),
             Input::Tick => {
+                let touched = self.mirror.expire(turn.now);
+                self.mirror_changed(touched, Vec::new(), turn);
                 self.components.advance_all(turn);
                 self.providers.advance_all(turn);
             }
@@ -396,78 +402,6 @@ impl Machine {
         }
     }
 
-    fn do_what_is_due(&mut self, turn: &mut Turn<'_>) {
-        self.announce(turn);
-        for (id, url) in std::mem::take(&mut turn.specs_wanted) {
-            self.state_changes.want_spec(id, url);
-        }
-        for claims in std::mem::take(&mut turn.claims_wanted) {
-            self.state_changes.want_claims(claims);
-        }
-        if self.permits.store && self.mirror.is_read() && !self.has_stopped {
-            self.state_changes.ensure(&self.mirror, turn);
-        }
-        if self.detached.is_none() && !self.has_stopped {
-            let attempt = self.lease.attempt(turn.now);
-            attempt
-                .into_iter()
-                .for_each(|it| turn.push(Effect::Lease(it)));
-        }
-        self.heartbeat(turn);
-    }
-
-    /// Says that the host is there, once it is connected and knows the lattice state.
-    fn announce(&mut self, turn: &mut Turn<'_>) {
-        if self.announced || self.detached.is_some() || !self.mirror.is_read() {
-            return;
-        }
-        (self.announced, turn.audible) = (true, true);
-        self.heartbeat_at = turn.now.after(self.phase_within(FIRST_HEARTBEAT_WITHIN));
-        turn.publish(Event::HostStarted(HostStarted {
-            friendly_name: self.identity.friendly_name.clone(),
-            labels: self.identity.labels.clone(),
-            uptime_seconds: 0,
-            version: self.identity.version.clone(),
-        }));
-    }
-
-    fn heartbeats(&self) -> bool {
-        self.announced && self.detached.is_none() && self.stopping.is_none() && !self.has_stopped
-    }
-
-    fn heartbeat(&mut self, turn: &mut Turn<'_>) {
-        if !self.heartbeats() || turn.now < self.heartbeat_at {
-            return;
-        }
-        turn.publish(Event::HostHeartbeat(self.inventory()));
-        // On a grid of its own, so that hosts keep apart.
-        let interval = self
-            .options
-            .heartbeat_interval
-            .max(Duration::from_millis(1));
-        let grid = u64::try_from(interval.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let phase = u64::try_from(self.phase_within(interval).as_millis()).unwrap_or(0);
-        let past = (turn.now.0 % grid + grid - phase % grid) % grid;
-        self.heartbeat_at = Millis(turn.now.0.saturating_add(grid - past));
-    }
-
-    /// Returns this host's part of `whole`: another for each host id, the same for each run.
-    fn phase_within(&self, whole: Duration) -> Duration {
-        // FNV-1a, because the hasher of the standard library may change.
-        let hash = self
-            .identity
-            .host_id
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        let part = (hash >> 32) as u32;
-        Duration::from_secs_f64(whole.as_secs_f64() * f64::from(part) / 4_294_967_296.0)
-    }
-
     /// Binds again what a change of the mirror touches, and logs what could not be read.
     fn mirror_changed(&mut self, touched: Touched, notes: Vec<Note>, turn: &mut Turn<'_>) {
         notes.into_iter().for_each(|it| turn.push(Effect::Note(it)));
@@ -504,73 +438,6 @@ impl Machine {
             .iter()
             .any(|it: &&Link| uses(&it.source_config))
             || links.inbound.iter().any(|it| uses(&it.target_config))
-    }
-}
-
-/// What the machine knows.
-impl Machine {
-    /// Returns the mode.
-    pub fn mode(&self) -> HostMode {
-        self.mode.mode
-    }
-
-    /// Returns why the host is in its mode, for people.
-    pub fn mode_why(&self) -> &str {
-        &self.mode.why
-    }
-
-    /// Returns since when the host is in its mode.
-    pub fn mode_since(&self) -> Millis {
-        self.mode.since
-    }
-
-    /// Tells whether this host should be in the queue groups of links, claims and config. While it
-    /// would refuse, others answer if it leaves them.
-    pub fn takes_shared_requests(&self) -> bool {
-        self.permits.store && self.mirror.is_read()
-    }
-
-    /// Returns the links of a component or provider, whether it runs here or not.
-    pub fn links_of(&self, id: &ComponentId) -> LinksOf<'_> {
-        self.mirror.links_of(id.as_str())
-    }
-
-    /// Merges the config entries `names` for something that starts: each must exist.
-    ///
-    /// # Errors
-    /// Every name that does not exist.
-    pub fn config(&self, names: &[String]) -> Result<Config, MissingConfig> {
-        self.mirror.resolve(names)
-    }
-
-    /// Merges the config entries `names` for something that runs: one that is gone counts as empty.
-    pub fn config_of_running(&self, names: &[String]) -> Config {
-        self.mirror.merged(names)
-    }
-
-    /// Returns every spec of the lattice with its id, such as to keep for the next start.
-    pub fn specs(&self) -> impl Iterator<Item = (&str, &ComponentSpec)> {
-        self.mirror.specs()
-    }
-
-    /// Returns every config entry of the lattice with its name.
-    pub fn configs(&self) -> impl Iterator<Item = (&str, &Config)> {
-        self.mirror.configs()
-    }
-
-    /// Tells whether a component or provider runs.
-    pub fn runs(&self, id: &ComponentId) -> bool {
-        self.components.runs_here(id) || self.providers.runs_here(id)
-    }
-
-    /// Returns the components that run.
-    pub fn components(&self) -> impl Iterator<Item = (&ComponentId, &ComponentSettings)> {
-        self.components.running()
-    }
-
-    /// Returns the providers that serve.
-    pub fn providers(&self) -> impl Iterator<Item = (&ComponentId, &ProviderSettings)> {
-        self.providers.running()
     }
 }
 

@@ -16,6 +16,7 @@ pub use self::links::LinksOf;
 use self::links::{InboundIndex, link_ends_that_differ};
 use crate::effect::Note;
 use crate::input::{StoreChange, Stored};
+use crate::time::Millis;
 
 /// Entries of one bucket that are kept: what the store lists at most.
 pub const ENTRIES_MIRRORED_MAX: usize = 100_000;
@@ -69,14 +70,32 @@ impl Mirror {
     }
 
     /// Takes in a spec that this host wrote itself.
-    pub(crate) fn spec_written(&mut self, written: Stored, notes: &mut Vec<Note>) -> Touched {
-        let differences = self.specs.written(written, notes);
+    pub(crate) fn spec_written(
+        &mut self,
+        now: Millis,
+        written: Stored,
+        notes: &mut Vec<Note>,
+    ) -> Touched {
+        let differences = self.specs.written(now, written, notes);
         self.specs_differ(differences)
     }
 
     /// Takes in a config entry that this host wrote itself.
-    pub(crate) fn config_written(&mut self, written: Stored, notes: &mut Vec<Note>) -> Touched {
-        configs_differ(self.configs.written(written, notes))
+    pub(crate) fn config_written(
+        &mut self,
+        now: Millis,
+        written: Stored,
+        notes: &mut Vec<Note>,
+    ) -> Touched {
+        configs_differ(self.configs.written(now, written, notes))
+    }
+
+    /// Forgets own writes that were undone without anybody telling.
+    pub(crate) fn expire(&mut self, now: Millis) -> Touched {
+        let differences = self.specs.expire(now);
+        let mut touched = self.specs_differ(differences);
+        touched.configs = configs_differ(self.configs.expire(now)).configs;
+        touched
     }
 
     /// Takes in that this host itself removed a config entry.

@@ -310,7 +310,12 @@ impl Components {
         if matches!(work.kind, WorkKind::Stop { .. }) && entry.running.is_none() {
             return self.after_stop(&id, work, turn);
         }
-        entry.retry_at = turn.now.after(RETRY_AFTER);
+        let again_at = turn.now.after(RETRY_AFTER);
+        match work.kind {
+            WorkKind::Stop { .. } => entry.hold_at = again_at,
+            WorkKind::Restart(_) => entry.restart_at = again_at,
+            WorkKind::Run(_) | WorkKind::Update(_) => {}
+        }
         tell_failed(&id, work.owed, &why, turn);
         let image = match work.kind {
             WorkKind::Run(it) | WorkKind::Restart(it) | WorkKind::Update(it) => it.image,
@@ -431,11 +436,6 @@ impl Components {
 
     pub(crate) fn statuses(&self) -> Vec<ComponentStatus> {
         self.entries.iter().map(|(id, it)| it.status(id)).collect()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 }
 

@@ -245,19 +245,20 @@ impl Providers {
         if !entry.lives() && matches!(entry.work, Some(Work::Stop(_))) {
             return self.stopped(serial, turn);
         }
-        entry.retry_at = turn.now.after(RETRY_AFTER);
-        let at = turn.now;
+        let (at, again_at) = (turn.now, turn.now.after(RETRY_AFTER));
         match entry.work.take() {
             Some(Work::Start((begun, start))) if begun == serial => {
                 if start == Start::Commanded {
                     tell_start_failed(&id, &entry.settings, &why, turn);
                 }
+                entry.restart_at = again_at;
                 entry.failed = Some(Failed { why, at });
             }
             Some(Work::Stop(stop)) if stop.serial == serial => {
                 for reply in stop.replies {
                     turn.refuse(reply, &why);
                 }
+                entry.hold_at = again_at;
                 entry.failed = Some(Failed { why, at });
             }
             work if entry.incarnation == Some(serial) && entry.running.is_none() => {

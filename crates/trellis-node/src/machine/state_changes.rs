@@ -215,7 +215,7 @@ impl Machine {
             Outcome::ConfigStored { serial, written } => {
                 if let Some((What::PutConfig(name), reply)) = self.take_asked(serial) {
                     let mut notes = Vec::new();
-                    let touched = self.mirror.config_written(written, &mut notes);
+                    let touched = self.mirror.config_written(turn.now, written, &mut notes);
                     self.mirror_changed(touched, notes, turn);
                     turn.publish(Event::ConfigSet(config_changed(&name)));
                     turn.done(reply, success::CONFIG_PUT);
@@ -253,7 +253,7 @@ impl Machine {
     fn spec_written(&mut self, written: Option<Stored>, turn: &mut Turn<'_>) {
         if let Some(written) = written {
             let mut notes = Vec::new();
-            let touched = self.mirror.spec_written(written, &mut notes);
+            let touched = self.mirror.spec_written(turn.now, written, &mut notes);
             self.mirror_changed(touched, notes, turn);
         }
     }

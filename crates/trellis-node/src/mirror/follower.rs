@@ -4,10 +4,16 @@
 //! kept beside it until somebody accepts it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::ENTRIES_MIRRORED_MAX;
 use crate::effect::Note;
 use crate::input::{Incarnation, StoreChange, Stored};
+use crate::time::Millis;
+
+/// How long a value that only this host's own write told is believed. The watch says that it is stale
+/// after 30 s without reading everything; where it does not, it has read everything since the write.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(61);
 
 /// Reads one value; `Ok(None)` for what is not to be kept.
 pub(super) type Decode<V> = fn(&str, &[u8]) -> Result<Option<V>, Note>;
@@ -52,6 +58,9 @@ pub(super) struct Follower<V> {
     known: Replica<V>,
     /// What the bucket has while it is rewound.
     incoming: Replica<V>,
+    /// Own writes of which the watch has not told: revision and time. It never tells that a key is
+    /// gone which it did not tell before.
+    unconfirmed: BTreeMap<String, (u64, Millis)>,
     read: bool,
     stale: bool,
     rewound: Option<String>,
@@ -63,6 +72,7 @@ impl<V: Clone + PartialEq> Follower<V> {
             decode,
             known: Replica::empty(),
             incoming: Replica::empty(),
+            unconfirmed: BTreeMap::new(),
             read: false,
             stale: false,
             rewound: None,
@@ -105,12 +115,43 @@ impl<V: Clone + PartialEq> Follower<V> {
 
     /// Takes in what this host wrote itself, unless the watch has told later changes: one of them may
     /// have undone it, and the watch tells this one too.
-    pub(super) fn written(&mut self, stored: Stored, notes: &mut Vec<Note>) -> Vec<Difference<V>> {
+    pub(super) fn written(
+        &mut self,
+        now: Millis,
+        stored: Stored,
+        notes: &mut Vec<Note>,
+    ) -> Vec<Difference<V>> {
         if self.rewound.is_some() || !self.read || stored.revision <= self.known.seen {
             return Vec::new();
         }
+        let unconfirmed = (stored.revision, now);
+        self.unconfirmed.insert(stored.key.clone(), unconfirmed);
         let written = put(&mut self.known, self.decode, stored, notes);
         written.into_iter().collect()
+    }
+
+    /// Forgets own writes that the watch should have told of long ago: they were undone meanwhile.
+    pub(super) fn expire(&mut self, now: Millis) -> Vec<Difference<V>> {
+        if self.stale || self.rewound.is_some() {
+            return Vec::new();
+        }
+        let old = |it: &&(u64, Millis)| now.since(it.1) >= UNCONFIRMED_MAX;
+        if !self.unconfirmed.values().any(|it| old(&it)) {
+            return Vec::new();
+        }
+        let mut differences = Vec::new();
+        for (key, (revision, at)) in std::mem::take(&mut self.unconfirmed) {
+            if !old(&&(revision, at)) {
+                self.unconfirmed.insert(key, (revision, at));
+            } else if self.revision_of(&key) == Some(revision) {
+                differences.extend(remove(&mut self.known, &key, u64::MAX));
+            }
+        }
+        differences
+    }
+
+    fn revision_of(&self, key: &str) -> Option<u64> {
+        self.known.entries.get(key).map(|it| it.revision)
     }
 
     /// As [`Follower::written`], for a value that this host removed itself.
@@ -156,6 +197,7 @@ impl<V: Clone + PartialEq> Follower<V> {
         incarnation: Incarnation,
         notes: &mut Vec<Note>,
     ) -> Vec<Difference<V>> {
+        self.unconfirmed.clear();
         let fresh = read_all(entries, self.decode, notes, &self.known.entries);
         self.known.seen = incarnation.revision;
         self.known.incarnation = Some(incarnation);
@@ -163,6 +205,7 @@ impl<V: Clone + PartialEq> Follower<V> {
     }
 
     fn put(&mut self, stored: Stored, notes: &mut Vec<Note>) -> Vec<Difference<V>> {
+        self.confirm(&stored.key, stored.revision);
         let decode = self.decode;
         let replica = self.replica();
         replica.seen = replica.seen.max(stored.revision);
@@ -170,7 +213,15 @@ impl<V: Clone + PartialEq> Follower<V> {
         self.of_known(difference)
     }
 
+    fn confirm(&mut self, key: &str, revision: u64) {
+        let told = |it: &(u64, Millis)| it.0 <= revision;
+        if self.rewound.is_none() && self.unconfirmed.get(key).is_some_and(told) {
+            self.unconfirmed.remove(key);
+        }
+    }
+
     fn delete(&mut self, key: &str, revision: u64) -> Vec<Difference<V>> {
+        self.confirm(key, revision);
         let replica = self.replica();
         replica.seen = replica.seen.max(revision);
         let difference = remove(replica, key, revision);
@@ -199,6 +250,7 @@ impl<V: Clone + PartialEq> Follower<V> {
         if self.rewound.take().is_none() {
             return Vec::new();
         }
+        self.unconfirmed.clear();
         let incoming = std::mem::replace(&mut self.incoming, Replica::empty());
         self.known.seen = incoming.seen;
         self.known.incarnation = incoming.incarnation;

@@ -16,8 +16,10 @@ pub(super) struct Entry {
     pub(super) next: Option<Next>,
     pub(super) held: Option<Held>,
     pub(super) failed: Option<Failed>,
-    /// Earliest moment at which what failed by itself is tried again.
-    pub(super) retry_at: Millis,
+    /// Earliest moment at which a stop for want of a lease that failed is tried again.
+    pub(super) hold_at: Millis,
+    /// Earliest moment at which a start under a new lease that failed is tried again.
+    pub(super) restart_at: Millis,
 }
 
 /// What runs.
@@ -122,7 +124,7 @@ impl Entry {
         let active = running.or(under_way);
         if !permits.singletons
             && !stopping
-            && now >= self.retry_at
+            && now >= self.hold_at
             && active.is_some_and(ComponentSettings::is_singleton)
         {
             return Step::Hold;
@@ -139,7 +141,7 @@ impl Entry {
             };
         }
         let restarts = self.work.is_none() && self.held.is_some() && permits.restart;
-        if restarts && now >= self.retry_at {
+        if restarts && now >= self.restart_at {
             return Step::Restart;
         }
         Step::Wait

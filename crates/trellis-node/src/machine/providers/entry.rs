@@ -22,8 +22,10 @@ pub(super) struct Entry {
     /// A singleton that waits for a lease.
     pub(super) held: bool,
     pub(super) failed: Option<Failed>,
-    /// Earliest moment at which what failed by itself is tried again.
-    pub(super) retry_at: Millis,
+    /// Earliest moment at which a stop for want of a lease that failed is tried again.
+    pub(super) hold_at: Millis,
+    /// Earliest moment at which a start under a new lease that failed is tried again.
+    pub(super) restart_at: Millis,
 }
 
 /// What serves.
@@ -88,7 +90,7 @@ impl Entry {
         if !permits.singletons
             && active
             && !stopping
-            && now >= self.retry_at
+            && now >= self.hold_at
             && self.settings.is_singleton()
         {
             return Step::Hold;
@@ -101,7 +103,7 @@ impl Entry {
             };
         }
         let restarts = self.held && self.work.is_none() && permits.restart;
-        if restarts && now >= self.retry_at {
+        if restarts && now >= self.restart_at {
             return Step::Restart;
         }
         Step::Wait
