@@ -20,6 +20,7 @@ use crate::deploy::{self, BuildError, Loaded};
 use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::gateways::{BoundGateway, Gateways};
+use crate::imports::{self, Neighbour, Neighbours};
 use crate::progress::{Observer, Progress};
 use crate::report::{ApplicationReport, ComponentReport, HostReport};
 use crate::routing::{self, PlannedRoute};
@@ -155,12 +156,19 @@ impl Host {
         observer: &dyn Observer,
     ) -> Result<(), StartError> {
         let mut problems = Vec::new();
+        let neighbours = neighbours(loaded);
         for component in loaded {
             let WiredComponent {
                 blueprint,
                 application,
                 ..
             } = &component.wired;
+            let code = &component.code.compiled;
+            let faults = imports::check_targets(blueprint, code, &neighbours);
+            if !faults.is_empty() {
+                problems.extend(deploy::in_manifest(applications, &component.wired, faults));
+                continue;
+            }
             observer.observe(Progress::Starting(blueprint.id.clone()));
             let built = deploy::build(&self.platform, blueprint, &component.code.compiled).await;
             let built = match built {
@@ -337,6 +345,17 @@ fn check_handlers(
     } else {
         Err(StartError::Problems(problems))
     }
+}
+
+fn neighbours(loaded: &[Loaded]) -> Neighbours {
+    let all = loaded.iter().map(|component| {
+        let neighbour = Neighbour {
+            handle: component.handle.clone(),
+            exports: component.code.compiled.exports().into(),
+        };
+        (component.handle.id().clone(), neighbour)
+    });
+    all.collect()
 }
 
 fn plan_routes(loaded: &[Loaded], routes: &[WiredRoute]) -> Vec<(usize, PlannedRoute)> {

@@ -238,36 +238,16 @@ fn target(
     link: &WiredLink,
     around: Surroundings<'_>,
 ) -> Result<(LinkTarget, Tier), Fault> {
-    let fault = |message, hint| {
-        Err(Fault {
-            link: Some(link.span),
-            message,
-            hint: Some(hint),
-        })
-    };
     let remote = || around.remote.map(|it| it.target(&blueprint.id, link));
     let Some(neighbour) = around.neighbours.get(&link.target) else {
-        let Some(remote) = remote() else {
-            let hint = "give it instances".to_owned();
-            return fault(format!("{} is not started here", link.target), hint);
-        };
+        let remote = remote().ok_or_else(|| not_started(link))?;
         let target = LinkTarget {
             local: None,
             remote: Some(remote),
         };
         return Ok((target, Tier::Remote));
     };
-    let export = neighbour.exports.iter().find(|export| {
-        let offered = export.parse::<WitInterface>();
-        offered.is_ok_and(|offered| slot.interface.accepts(&offered))
-    });
-    let Some(export) = export else {
-        let hint = format!("it exports {}", neighbour.exports.join(", "));
-        return fault(
-            format!("{} does not export {}", link.target, slot.import),
-            hint,
-        );
-    };
+    let export = export(neighbour, &slot.import, &slot.interface, link)?;
     let overflow = around
         .remote
         .filter(|it| it.runs_elsewhere(&link.target))
@@ -275,11 +255,64 @@ fn target(
     let target = LinkTarget {
         local: Some(LocalTarget {
             handle: neighbour.handle.clone(),
-            interface: export.as_str().into(),
+            interface: export.into(),
         }),
         remote: overflow,
     };
     Ok((target, Tier::Process))
+}
+
+/// Finds what a neighbour exports for an import.
+fn export<'a>(
+    neighbour: &'a Neighbour,
+    import: &str,
+    interface: &WitInterface,
+    link: &WiredLink,
+) -> Result<&'a str, Fault> {
+    let fits = |export: &&String| {
+        let offered = export.parse::<WitInterface>();
+        offered.is_ok_and(|offered| interface.accepts(&offered))
+    };
+    let found = neighbour.exports.iter().find(fits);
+    found.map(String::as_str).ok_or_else(|| Fault {
+        link: Some(link.span),
+        message: format!("{} does not export {import}", link.target),
+        hint: Some(format!("it exports {}", neighbour.exports.join(", "))),
+    })
+}
+
+fn not_started(link: &WiredLink) -> Fault {
+    Fault {
+        link: Some(link.span),
+        message: format!("{} is not started here", link.target),
+        hint: Some("give it instances".to_owned()),
+    }
+}
+
+/// Finds the links between components that lead nowhere among `neighbours`, before anything is built.
+pub(crate) fn check_targets(
+    blueprint: &Blueprint,
+    compiled: &Compiled,
+    neighbours: &Neighbours,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for import in compiled.imports() {
+        let Ok(interface) = import.parse::<WitInterface>() else {
+            continue;
+        };
+        let Some(link) = blueprint.link(&interface).0 else {
+            continue;
+        };
+        if link.kind != TargetKind::Component {
+            continue;
+        }
+        let found = neighbours
+            .get(&link.target)
+            .ok_or_else(|| not_started(link))
+            .and_then(|neighbour| export(neighbour, &import, &interface, link).map(drop));
+        faults.extend(found.err());
+    }
+    faults
 }
 
 fn report(source: &ComponentId, import: &str, link: &WiredLink, tier: Tier) -> LinkReport {

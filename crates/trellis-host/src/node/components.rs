@@ -58,6 +58,12 @@ impl Node {
     }
 
     fn build(&mut self, serial: Serial, id: ComponentId, settings: ComponentSettings) {
+        if let Err(missing) = self.machine.config(&settings.config) {
+            self.under_way.remove(&id);
+            let why = missing.to_string();
+            self.input(Input::Finished(Outcome::ComponentFailed { serial, why }));
+            return;
+        }
         let blueprint = self.lattice_blueprint(&id, &settings);
         let known = self.host.catalog.get(&id);
         let code = known
