@@ -6,6 +6,7 @@ pub(crate) mod clippy;
 pub(crate) mod demo;
 pub(crate) mod deny;
 pub(crate) mod fmt;
+pub(crate) mod fuzz;
 pub(crate) mod guests;
 pub(crate) mod test;
 pub(crate) mod tidy;

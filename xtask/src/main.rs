@@ -33,7 +33,7 @@ enum Task {
     Guests(commands::guests::Guests),
     /// Install what the tests need, build, and run every test
     Test(commands::test::Test),
-    /// Format the code of all three workspaces
+    /// Format the code of all workspaces
     Fmt(commands::fmt::Fmt),
     /// Lint the code, warnings being errors
     Clippy(commands::clippy::Clippy),

@@ -23,6 +23,11 @@ pub(crate) fn guest_workspaces() -> [PathBuf; 2] {
     [root().join("examples"), root().join("tests/guests")]
 }
 
+/// The workspace of fuzz targets, beside the root workspace.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("fuzz")
+}
+
 /// Where the built components are collected, as `NAME.wasm`.
 pub(crate) fn guests() -> PathBuf {
     root().join("target/guests")

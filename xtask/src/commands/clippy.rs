@@ -1,4 +1,4 @@
-//! `cargo xtask clippy`: lints of all three workspaces.
+//! `cargo xtask clippy`: lints of all workspaces.
 
 use std::process::Command;
 
@@ -27,6 +27,7 @@ impl Clippy {
         ])
         .current_dir(project::root());
         shell::run(&mut host)?;
+        lint_fuzz_targets()?;
         if !matches!(
             GuestToolchain::ensure(Choice::Auto)?,
             GuestToolchain::Rustup
@@ -54,4 +55,17 @@ impl Clippy {
         }
         Ok(())
     }
+}
+
+/// Without the instrumentation of a fuzz build, which lints do not look at.
+fn lint_fuzz_targets() -> Result<()> {
+    let workspace = project::fuzz();
+    shell::step(format!("linting {}", workspace.display()));
+    let mut fuzz = Command::new(project::cargo());
+    fuzz.args([
+        "clippy", "--locked", "--lib", "--bins", "--", "-D", "warnings",
+    ]);
+    fuzz.env("CARGO_TARGET_DIR", project::target().join("fuzz-build"))
+        .current_dir(workspace);
+    shell::run(&mut fuzz)
 }

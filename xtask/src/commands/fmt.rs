@@ -1,4 +1,4 @@
-//! `cargo xtask fmt`: one format for all three workspaces.
+//! `cargo xtask fmt`: one format for all workspaces.
 
 use std::process::Command;
 
@@ -26,6 +26,7 @@ impl Fmt {
         for workspace in [project::root()]
             .into_iter()
             .chain(project::guest_workspaces())
+            .chain([project::fuzz()])
         {
             let mut format = Command::new(project::cargo());
             format.args(["fmt", "--all"]).current_dir(workspace);
