@@ -113,6 +113,13 @@ struct Outbound {
     waker: Option<Waker>,
 }
 
+/// What has arrived of a value.
+pub(crate) struct Value {
+    pub(crate) bytes: Bytes,
+    /// Nothing follows these bytes.
+    pub(crate) is_whole: bool,
+}
+
 /// What was read from a channel.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
@@ -367,31 +374,23 @@ impl CallState {
 
     /// Waits for the whole value.
     pub(crate) fn poll_value(&self, cx: &mut Context<'_>) -> Poll<Result<Bytes, CallError>> {
-        self.poll_root(cx, |root| root.is_ended())
+        self.poll_more(cx, usize::MAX).map_ok(|value| value.bytes)
     }
 
-    /// Waits until at least `bytes` of the value are here, or all of it.
+    /// Waits until at least `wanted` bytes of the value are here, or all of it.
     pub(crate) fn poll_more(
         &self,
         cx: &mut Context<'_>,
-        bytes: usize,
-    ) -> Poll<Result<Bytes, CallError>> {
-        self.poll_root(cx, |root| root.is_ended() || root.held() >= bytes)
-    }
-
-    fn poll_root(
-        &self,
-        cx: &mut Context<'_>,
-        is_enough: impl FnOnce(&Inbound) -> bool,
-    ) -> Poll<Result<Bytes, CallError>> {
+        wanted: usize,
+    ) -> Poll<Result<Value, CallError>> {
         let mut inner = self.lock();
-        if !inner.root.is_ended()
-            && let Some(error) = &inner.failure
-        {
+        let is_whole = inner.root.is_ended();
+        if let (false, Some(error)) = (is_whole, &inner.failure) {
             return Poll::Ready(Err(error.clone()));
         }
-        if is_enough(&inner.root) {
-            return Poll::Ready(Ok(inner.root.joined()));
+        if is_whole || inner.root.held() >= wanted {
+            let bytes = inner.root.joined();
+            return Poll::Ready(Ok(Value { bytes, is_whole }));
         }
         inner.root.wait(cx);
         Poll::Pending

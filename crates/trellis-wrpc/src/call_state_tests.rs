@@ -245,3 +245,19 @@ fn a_failed_call_fails_whoever_waits_but_not_what_is_complete() {
     ));
     assert!(call.poll_accepted(&mut cx()).is_ready());
 }
+
+#[test]
+fn a_part_of_a_value_is_never_called_whole_because_the_rest_came_meanwhile() {
+    let call = state(Side::Callee);
+    call.receive(None, data("ab"));
+    let Poll::Ready(Ok(first)) = call.poll_more(&mut cx(), 1) else {
+        panic!("nothing is there");
+    };
+    call.receive(None, data("cd"));
+    call.receive(None, data(""));
+    assert!(first.bytes == "ab" && !first.is_whole);
+    let Poll::Ready(Ok(all)) = call.poll_more(&mut cx(), 100) else {
+        panic!("it has ended");
+    };
+    assert!(all.bytes == "abcd" && all.is_whole);
+}

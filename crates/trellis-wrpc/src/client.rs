@@ -261,10 +261,10 @@ impl Call {
         loop {
             let more = poll_fn(|cx| self.open.state.poll_more(cx, wanted));
             let value = self.open.within(more).await?;
-            if self.open.state.value_is_complete() || is_complete(&value) {
-                return check(self.returns, value);
+            if value.is_whole || is_complete(&value.bytes) {
+                return check(self.returns, value.bytes);
             }
-            wanted = value.len() + 1;
+            wanted = value.bytes.len() + 1;
         }
     }
 

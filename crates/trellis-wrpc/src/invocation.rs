@@ -75,12 +75,12 @@ impl Invocation {
         loop {
             let more = poll_fn(|cx| self.open.state.poll_more(cx, wanted));
             let params = self.open.within(more).await?;
-            if self.open.state.value_is_complete() || is_complete(&params) {
-                return Ok(params);
+            if params.is_whole || is_complete(&params.bytes) {
+                return Ok(params.bytes);
             }
             self.open.accept();
             // Joining copies: ask again when there is twice as much. The end is always told.
-            wanted = (params.len() * 2).max(1);
+            wanted = (params.bytes.len() * 2).max(1);
         }
     }
 
