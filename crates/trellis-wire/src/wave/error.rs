@@ -46,7 +46,8 @@ impl WaveError {
         Self::new(start..end, message)
     }
 
-    /// Returns the line of `text` with the mistake, and a line that points at it.
+    /// Returns the line of `text` with the mistake, and a line that points at it. A control character is
+    /// shown as U+FFFD: a terminal must not act on it, and the pointer stands below its place.
     pub fn excerpt(&self, text: &str) -> String {
         let start = floor(text, self.span.start);
         let end = floor(text, self.span.end).max(start);
@@ -54,12 +55,17 @@ impl WaveError {
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let before = text[line_start..start].chars().count();
         let marked = text[start..end.min(line_end)].chars().count().max(1);
-        format!(
-            "{}\n{}{}",
-            &text[line_start..line_end],
-            " ".repeat(before),
-            "^".repeat(marked)
-        )
+        let line = text[line_start..line_end].chars();
+        let line: String = line.map(visible).collect();
+        format!("{line}\n{}{}", " ".repeat(before), "^".repeat(marked))
+    }
+}
+
+fn visible(character: char) -> char {
+    if character.is_control() {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        character
     }
 }
 

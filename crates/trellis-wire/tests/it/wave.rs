@@ -116,6 +116,15 @@ fn mistakes_are_pointed_at() {
 }
 
 #[test]
+fn control_characters_do_not_reach_a_terminal() {
+    check(
+        &params()[1..2],
+        "\t\u{1b}[2J\0",
+        "invalid token\n\u{fffd}\u{fffd}[2J\u{fffd}\n ^",
+    );
+}
+
+#[test]
 fn names_that_do_not_exist_are_answered_with_those_that_do() {
     let error = |ty: &Type, text: &str| {
         let error = parse(ty, text).unwrap_err();
