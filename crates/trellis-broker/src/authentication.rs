@@ -1,5 +1,6 @@
 //! Who may come in: decided by whoever starts the broker.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine;
@@ -68,6 +69,16 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// When it may not come in.
     fn authenticate(&self, connect: &Connect, nonce: &str) -> Result<User, Refused>;
+}
+
+impl<A: Authenticator> Authenticator for Arc<A> {
+    fn requires_credentials(&self) -> bool {
+        A::requires_credentials(self)
+    }
+
+    fn authenticate(&self, connect: &Connect, nonce: &str) -> Result<User, Refused> {
+        A::authenticate(self, connect, nonce)
+    }
 }
 
 /// Lets everybody in, to do everything. For tests.

@@ -39,6 +39,19 @@ pub(crate) const DIRECT_WRITES_MAX: usize = 4;
 /// Writes in a row by the task of a publisher, before the receiver's own task goes on.
 pub(crate) const DIRECT_ROUNDS_MAX: usize = 4;
 
+/// Messages in one piece of input up to which the publisher's task writes them to their receivers
+/// itself. With more there is a stream, which gains more from larger writes than from early ones.
+pub(crate) const DIRECT_MESSAGES_MAX: usize = 2;
+
+/// The part of its bound that may wait for a client before its publishers are held back: a quarter.
+pub(crate) const LAG_DIVISOR: usize = 4;
+
+/// How long a publisher is held back at a time. nats-server holds back as long, whoever lags.
+pub(crate) const HOLD_BACK_MAX: Duration = Duration::from_millis(10);
+
+/// A client that took nothing for so long is not lagging but stuck, and nobody is held back for it.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_millis(100);
+
 /// Subjects whose receivers a connection remembers: 1.x hosts use some dozens.
 pub(crate) const ROUTES_CACHED_MAX: usize = 4_096;
 

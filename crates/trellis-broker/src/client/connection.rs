@@ -172,6 +172,7 @@ async fn converse(stream: &TcpStream, session: &mut Session, limits: &Limits) ->
         if before && !session.must_authenticate() {
             clock.reset(session, timer.as_mut());
         }
+        session.hold_back().await;
         consume_budget().await;
     }
 }

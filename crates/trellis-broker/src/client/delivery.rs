@@ -19,6 +19,8 @@ pub(super) struct Delivery<'a> {
     pub(super) except: Option<&'a Client>,
     /// Clients that got something and must be written to; grows.
     pub(super) to_flush: &'a mut Vec<Arc<Client>>,
+    /// One for which much is waiting.
+    pub(super) lagging: &'a mut Option<Arc<Client>>,
 }
 
 impl Delivery<'_> {
@@ -68,6 +70,7 @@ impl Delivery<'_> {
         match put {
             Put::Refused => return false,
             Put::Taken => {}
+            Put::Behind => *self.lagging = Some(Arc::clone(client)),
             Put::ToFlush => self.to_flush.push(Arc::clone(client)),
         }
         if let (Some(reply), Some(user)) = (self.message.reply(), client.user.get())

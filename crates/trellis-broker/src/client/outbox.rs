@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -16,7 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{DIRECT_ROUNDS_MAX, SHARED_BYTES_MIN, WRITE_PIECES_MAX};
+use crate::limits::{
+    DIRECT_ROUNDS_MAX, HOLD_BACK_MAX, LAG_DIVISOR, SHARED_BYTES_MIN, STUCK_AFTER, WRITE_PIECES_MAX,
+};
 use crate::protocol::encode;
 
 /// A buffer that grew beyond this is given back once it is written.
@@ -27,9 +30,13 @@ pub(super) struct Outbox {
     pending: Mutex<Pending>,
     /// Something is left for the receiver's task to write.
     left: Notify,
+    /// The client has caught up.
+    room: Notify,
     /// Nothing more is taken, and the connection must end.
     closed: CancellationToken,
     bytes_max: usize,
+    /// With more bytes than this, the client lags.
+    lag_bytes: usize,
 }
 
 #[derive(Default)]
@@ -41,6 +48,8 @@ struct Pending {
     tail: BytesMut,
     /// Bytes that were put and not yet written, wherever they are.
     bytes: usize,
+    /// When the socket took something last.
+    progress: Option<Instant>,
     /// Somebody will write, or is writing, what is here.
     scheduled: bool,
     /// Somebody has taken pieces to write.
@@ -68,6 +77,8 @@ pub(super) enum End {
 pub(super) enum Put {
     /// Somebody else writes it.
     Taken,
+    /// Somebody else writes it, and has much to write: see [`Outbox::catch_up`].
+    Behind,
     /// The caller must see to it that it is written: [`Outbox::flush`] or [`Outbox::leave`].
     ToFlush,
     /// It was not taken: the connection ends.
@@ -89,8 +100,10 @@ impl Outbox {
         Self {
             pending: Mutex::new(pending),
             left: Notify::new(),
+            room: Notify::new(),
             closed: CancellationToken::new(),
             bytes_max,
+            lag_bytes: bytes_max / LAG_DIVISOR,
         }
     }
 
@@ -135,10 +148,10 @@ impl Outbox {
             return Put::Refused;
         }
         write(&mut pending);
-        if mem::replace(&mut pending.scheduled, true) {
-            Put::Taken
-        } else {
-            Put::ToFlush
+        match mem::replace(&mut pending.scheduled, true) {
+            false => Put::ToFlush,
+            true if pending.bytes > self.lag_bytes => Put::Behind,
+            true => Put::Taken,
         }
     }
 
@@ -165,6 +178,28 @@ impl Outbox {
     pub(super) fn close(&self) {
         self.end_with(&mut self.lock(), End::Closing);
         self.leave();
+    }
+
+    /// Returns whether the client lags behind: it reads, but more slowly than others publish.
+    fn lags(&self) -> bool {
+        let pending = self.lock();
+        pending.bytes > self.lag_bytes
+            && pending.end.is_none()
+            && pending
+                .progress
+                .is_some_and(|it| it.elapsed() < STUCK_AFTER)
+    }
+
+    /// Waits until the client has caught up, or [`HOLD_BACK_MAX`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub(super) async fn catch_up(&self) {
+        let mut room = pin!(self.room.notified());
+        room.as_mut().enable();
+        if self.lags() {
+            let _ = timeout(HOLD_BACK_MAX, room).await; // Caught up or not, the publisher goes on.
+        }
     }
 
     /// Forgets what is left, and lets go of the socket.
@@ -274,7 +309,12 @@ impl Outbox {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             let mut pending = self.lock();
-            pending.bytes = pending.bytes.saturating_sub(written); // It may have been forgotten.
+            let before = pending.bytes;
+            pending.bytes = before.saturating_sub(written); // It may have been forgotten.
+            pending.progress = Some(Instant::now());
+            if before > self.lag_bytes && pending.bytes <= self.lag_bytes {
+                self.room.notify_waiters();
+            }
             drop(pending);
             while let Some(piece) = batch.pieces.front_mut() {
                 if piece.len() > written {

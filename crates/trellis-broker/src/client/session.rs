@@ -1,6 +1,7 @@
 //! What a client asks for, done. Reads and waits for nothing.
 
 use std::collections::HashMap;
+use std::mem;
 use std::str;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use super::routes::Routes;
 use super::{Client, Subscription};
 use crate::authentication::{Refused, User};
 use crate::broker::Shared;
-use crate::limits::DIRECT_WRITES_MAX;
+use crate::limits::{DIRECT_MESSAGES_MAX, DIRECT_WRITES_MAX};
 use crate::protocol::messages::Connect;
 use crate::protocol::parser::{Operation, ParseError, Parser, Publish, Subscribe, Unsubscribe};
 use crate::protocol::{encode, headers};
@@ -86,6 +87,10 @@ pub(super) struct Session {
     connected: bool,
     routes: Routes,
     to_flush: Vec<Arc<Client>>,
+    /// Messages since the last time that receivers were written to.
+    published: usize,
+    /// A receiver for which much is waiting.
+    lagging: Option<Arc<Client>>,
 }
 
 impl Session {
@@ -99,6 +104,8 @@ impl Session {
             connected: false,
             routes: Routes::default(),
             to_flush: Vec::new(),
+            published: 0,
+            lagging: None,
         }
     }
 
@@ -118,12 +125,24 @@ impl Session {
 
     /// Writes to those who got something since the last time.
     pub(super) fn flush(&mut self) {
+        let stream = mem::take(&mut self.published) > DIRECT_MESSAGES_MAX;
         for (index, client) in self.to_flush.drain(..).enumerate() {
-            if index < DIRECT_WRITES_MAX {
-                client.outbox.flush();
-            } else {
+            if index >= DIRECT_WRITES_MAX || stream {
                 client.outbox.leave();
+            } else {
+                client.outbox.flush();
             }
+        }
+    }
+
+    /// Waits a moment for a receiver that reads more slowly than this client publishes: better one
+    /// publisher waits than its receivers are cut off. Nobody waits for one that does not read.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub(super) async fn hold_back(&mut self) {
+        if let Some(client) = self.lagging.take() {
+            client.outbox.catch_up().await;
         }
     }
 
@@ -232,6 +251,7 @@ impl Session {
         if message.claims_headers() && !self.wishes.headers {
             return Err(Violation::Headers);
         }
+        self.published += 1;
         let subject = message.subject();
         if self.wishes.pedantic && !str::from_utf8(subject).is_ok_and(is_literal) {
             self.send_error("Invalid Publish Subject");
@@ -253,6 +273,7 @@ impl Session {
             table: &self.shared.subscriptions,
             except: (!self.wishes.echo).then_some(&*self.client),
             to_flush: &mut self.to_flush,
+            lagging: &mut self.lagging,
         };
         let delivered = delivery.deliver_to_all(&route.matched);
         if !delivered

@@ -106,6 +106,27 @@ impl RawClient {
         String::from_utf8_lossy(&bytes).replace("\r\nPING\r\n", "\r\n")
     }
 
+    /// Reads up to `end`, a little at a time, keeping nothing; returns how many bytes there were
+    /// before the end or the end of the connection.
+    pub(crate) async fn count_until(&mut self, end: &str) -> usize {
+        let mut count = 0;
+        let mut piece = [0; 4_096];
+        let mut last: Vec<u8> = Vec::new();
+        while !last.ends_with(end.as_bytes()) {
+            let read = timeout(ANSWER_MAX, self.socket.read(&mut piece))
+                .await
+                .unwrap();
+            let read = read.unwrap_or(0);
+            if read == 0 {
+                break;
+            }
+            count += read;
+            last.drain(..last.len().saturating_sub(end.len()));
+            last.extend_from_slice(&piece[..read]);
+        }
+        count
+    }
+
     /// Reads to the end of the connection.
     pub(crate) async fn rest(&mut self) -> String {
         self.until("\u{0}<no such bytes>").await

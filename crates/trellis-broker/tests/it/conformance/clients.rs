@@ -152,3 +152,31 @@ async fn a_client_that_does_not_read_is_cut_off_and_nobody_waits() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_more_slowly_than_others_publish_keeps_its_place() {
+    let mut settings = Settings::default();
+    settings.limits.pending_bytes_max = 8 * 1_024 * 1_024;
+    let payload = "x".repeat(64 * 1_024);
+    for server in Server::both(&settings).await {
+        let mut slow = RawClient::connect(&server, None).await;
+        slow.talk("SUB big 1\r\n").await;
+        let mut publisher = RawClient::connect(&server, None).await;
+        let message = format!("PUB big {}\r\n{payload}\r\n", payload.len());
+        let publishing = tokio::spawn(async move {
+            for _ in 0..800 {
+                publisher.send(&message).await;
+            }
+            publisher.send("PUB big 4\r\nlast\r\n").await;
+            publisher
+        });
+        // Reading in small pieces and looking for the end in each is slow enough.
+        let received = slow.count_until("MSG big 1 4\r\nlast\r\n").await;
+        assert!(
+            received > 800 * payload.len(),
+            "{}: {received}",
+            server.name
+        );
+        publishing.await.unwrap();
+    }
+}
