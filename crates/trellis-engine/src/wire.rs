@@ -20,6 +20,9 @@ mod plans;
 mod tuple;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use buffer::{Buffer, Payload};
 pub(crate) use tuple::{Direction, HEAP, Lifted, Lowered, PARAM_SLOTS, SLOTS_MAX};
 pub(crate) use types::function_type;

@@ -2,7 +2,9 @@
 
 use std::str;
 
-use trellis_wire::plan::{FunctionPlan, Node, Op, Plan, PlanError, PlanId, Scalar, VariantKind};
+use trellis_wire::plan::{
+    Abi, FunctionPlan, Node, Op, Plan, PlanError, PlanId, Scalar, VariantKind,
+};
 use trellis_wire::write;
 use wasmtime::ValRaw;
 
@@ -278,7 +280,7 @@ impl<'a, S: Source> Lift<'a, S> {
     }
 
     fn scalars(&mut self, scalar: Scalar, pointer: u32, length: u32) -> Result<()> {
-        let size = trellis_wire::plan::Abi::of_scalar(scalar).size;
+        let size = Abi::of_scalar(scalar).size;
         let bytes = self.elements(pointer, length, size, size)?;
         self.count(length, bytes.len());
         let out = &mut *self.out;

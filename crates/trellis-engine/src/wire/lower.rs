@@ -6,7 +6,7 @@
 
 use std::str;
 
-use trellis_wire::plan::{Abi, FunctionPlan, Op, Plan, PlanId, Scalar};
+use trellis_wire::plan::{Abi, FunctionPlan, Op, Plan, PlanId, Scalar, VariantKind};
 use trellis_wire::{DecodeError, Reader};
 use wasmtime::ValRaw;
 
@@ -143,8 +143,6 @@ impl<T: Target> Lower<'_, T> {
                 }
             }
             Op::Scalar(_) | Op::Enum { .. } | Op::Flags { .. } => {
-                // A signed number keeps its sign in a core value: what is smaller than 32 bits is
-                // widened. A memory of eight bytes is where the fixed case writes to.
                 *first(slots)? = flat_scalar(&mut self.reader, node.op)?;
             }
             op => {
@@ -323,7 +321,7 @@ fn fixed(plan: &Plan, reader: &mut Reader<'_>, id: PlanId, memory: &mut [u8]) ->
 }
 
 fn enumeration(reader: &mut Reader<'_>, cases: u32) -> Result<u32> {
-    Ok(reader.case(trellis_wire::plan::VariantKind::Variant, cases)?)
+    Ok(reader.case(VariantKind::Variant, cases)?)
 }
 
 fn scalar(scalar: Scalar, reader: &mut Reader<'_>, memory: &mut [u8]) -> Result<()> {
