@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod cache;
+mod exports;
 mod limits;
 mod links;
 mod reuse;
