@@ -102,7 +102,7 @@ impl Broker {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         let mut refusals = JoinSet::new();
-        tracing::info!(address = %shared.address, "broker listens");
+        tracing::debug!(address = %shared.address, "broker listens");
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -120,7 +120,7 @@ impl Broker {
                 }
             }
         }
-        tracing::info!(clients = clients.len(), "broker stops");
+        tracing::debug!(clients = clients.len(), "broker stops");
         drop(listener);
         stop.cancel();
         let all = async { while clients.join_next().await.is_some() {} };

@@ -175,11 +175,7 @@ impl Host {
                 Ok(built) => built,
                 Err(BuildError::Machine(error)) => return Err(error),
                 Err(BuildError::Faults(faults)) => {
-                    problems.extend(deploy::in_manifest(
-                        applications,
-                        &component.wired,
-                        faults,
-                    ));
+                    problems.extend(deploy::in_manifest(applications, &component.wired, faults));
                     continue;
                 }
             };

@@ -129,10 +129,9 @@ impl Binder<'_> {
             None | Some((_, TargetKind::Component)) => {
                 return Ok(self.component_link(name, interface, link, bound));
             }
-            Some((
-                link,
-                TargetKind::BuiltIn(BuiltIn::KeyValueMemory | BuiltIn::KeyValueRedb),
-            )) => Some(self.key_value(link).await?),
+            Some((link, TargetKind::BuiltIn(BuiltIn::KeyValueMemory | BuiltIn::KeyValueRedb))) => {
+                Some(self.key_value(link).await?)
+            }
             // The engine provides wasi:http itself; the link only opens it.
             Some((_, TargetKind::BuiltIn(BuiltIn::HttpClient | BuiltIn::HttpServer))) => None,
         };

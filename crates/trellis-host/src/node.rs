@@ -32,9 +32,7 @@ use trellis_core::{ComponentId, LatticeName, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_lattice::store::{BucketName, Store, StoreError, Watch, WatchOptions};
 use trellis_lattice::{ConnectionState, Lattice};
-use trellis_node::{
-    ComponentSettings, Effect, Identity, Input, Machine, Millis, Options, Serial,
-};
+use trellis_node::{ComponentSettings, Effect, Identity, Input, Machine, Millis, Options, Serial};
 use trellis_wrpc::{Client, Config, OpenError, Server, ServerConfig, Transport};
 
 pub use self::log_book::{FollowedLines, LogBook};
@@ -131,6 +129,7 @@ pub struct Node {
     /// Something changed that links or routes depend on.
     is_dirty: bool,
     is_over: bool,
+    has_joined: bool,
     started: Instant,
     log_book: LogBook,
     followed: FollowedLines,
@@ -206,6 +205,7 @@ impl Node {
             of_lattice: BTreeMap::new(),
             is_dirty: true,
             is_over: false,
+            has_joined: false,
             started,
             log_book,
             followed,
@@ -222,6 +222,11 @@ impl Node {
     /// Returns the name of the lattice.
     pub fn lattice_name(&self) -> &LatticeName {
         self.lattice.name()
+    }
+
+    /// Returns where the lattice is reached.
+    pub fn server(&self) -> &str {
+        self.lattice.servers()
     }
 
     /// Returns who the host is.

@@ -153,7 +153,9 @@ pub(super) fn route(
     let address = match value("address").or_else(|| value("default_address")) {
         None => default_http,
         Some(text) => text.parse().map_err(|_| {
-            format!("{text:?} is not an address to listen on; write IP:PORT, such as 127.0.0.1:8000")
+            format!(
+                "{text:?} is not an address to listen on; write IP:PORT, such as 127.0.0.1:8000"
+            )
         })?,
     };
     let Ok(component) = ComponentId::new(&link.target) else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trellis_control::{CloudEvent, Event, Link, LogLine, LogSource, ResolvedLink};
+use trellis_control::{CloudEvent, Event, HostMode, Link, LogLine, LogSource, ResolvedLink};
 use trellis_core::{ComponentId, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, Note};
@@ -76,7 +76,10 @@ impl Node {
             Effect::AnnounceLink(announcement) => self.announce(announcement).await,
             // Images come from files so far; credentials are kept when there is a use for them.
             Effect::Registries(registries) => {
-                tracing::info!(registries = registries.len(), "registry credentials were told");
+                tracing::info!(
+                    registries = registries.len(),
+                    "registry credentials were told"
+                );
             }
             Effect::Delegate { request, reply } => self.delegate(request, reply).await,
             Effect::Lease(work) => {
@@ -88,17 +91,34 @@ impl Node {
                     }
                 });
             }
-            Effect::ModeChanged { from, to, why } => {
-                tracing::info!(from = from.name(), to = to.name(), why, "the host's mode changed");
-            }
+            Effect::ModeChanged { from, to, why } => self.tell_mode(from, to, &why),
             Effect::Shutdown { .. } => {} // carried out by the caller
             Effect::Note(note) => log_note(&note),
         }
     }
 
+    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to warn of.
+    fn tell_mode(&mut self, from: HostMode, to: HostMode, why: &str) {
+        let (from, to_name) = (from.name(), to.name());
+        match to {
+            HostMode::Joined => {
+                self.has_joined = true;
+                tracing::info!(from, to = to_name, why, "the host's mode changed");
+            }
+            _ if self.has_joined => {
+                tracing::warn!(from, to = to_name, why, "the host's mode changed");
+            }
+            _ => tracing::debug!(from, to = to_name, why, "the host's mode changed"),
+        }
+    }
+
     pub(super) async fn send(&self, subject: &str, payload: bytes::Bytes) {
         if let Err(error) = self.lattice.publish(subject, None, payload).await {
-            tracing::warn!(subject, error = with_causes(&error), "a message was not sent");
+            tracing::warn!(
+                subject,
+                error = with_causes(&error),
+                "a message was not sent"
+            );
         }
     }
 
@@ -176,5 +196,8 @@ impl Node {
 }
 
 fn log_note(note: &Note) {
-    tracing::warn!(note = with_causes(note), "the lattice's state is not as it should be");
+    tracing::warn!(
+        note = with_causes(note),
+        "the lattice's state is not as it should be"
+    );
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use trellis_core::{ComponentId, with_causes};
 use trellis_engine::ComponentHandle;
-use trellis_node::{
-    ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial,
-};
+use trellis_node::{ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial};
 
 use super::blueprints::{self, Said};
 use super::serving::Service;
@@ -179,7 +177,11 @@ impl Node {
                 };
                 if let Err(why) = outcome {
                     // What ran goes on; the next change of its links is another attempt.
-                    tracing::error!(component_id = id.as_str(), why, "a component keeps its old links");
+                    tracing::error!(
+                        component_id = id.as_str(),
+                        why,
+                        "a component keeps its old links"
+                    );
                 }
             }
         }
@@ -193,10 +195,11 @@ impl Node {
             blueprint,
             built,
         } = ready;
-        let handle = self.host.catalog.get(id).map_or_else(
-            || ComponentHandle::new(id.clone()),
-            |it| it.handle.clone(),
-        );
+        let handle = self
+            .host
+            .catalog
+            .get(id)
+            .map_or_else(|| ComponentHandle::new(id.clone()), |it| it.handle.clone());
         let is_same_code = self
             .host
             .catalog

@@ -46,9 +46,16 @@ impl Node {
             status
                 .links
                 .extend(self.host.catalog.links(id).map(link_status));
-            let faults = running.faults.iter().filter_map(|fault| Some((fault.link?, fault)));
+            let faults = running
+                .faults
+                .iter()
+                .filter_map(|fault| Some((fault.link?, fault)));
             for (span, fault) in faults {
-                let link = running.blueprint.links.iter().find(|link| link.span == span);
+                let link = running
+                    .blueprint
+                    .links
+                    .iter()
+                    .find(|link| link.span == span);
                 status.links.extend(link.map(|link| LinkStatus {
                     source_id: id.to_string(),
                     target: link.target.to_string(),
@@ -72,10 +79,7 @@ impl Node {
         }))
     }
 
-    fn describe(
-        &self,
-        command: &DescribeCommand,
-    ) -> Result<ComponentExports, (ErrorCode, String)> {
+    fn describe(&self, command: &DescribeCommand) -> Result<ComponentExports, (ErrorCode, String)> {
         let (_, compiled) = self.find(&command.component_id)?;
         let mut interfaces: Vec<ExportedInterface> = Vec::new();
         for signature in compiled.functions() {
@@ -108,10 +112,7 @@ impl Node {
         encode(&Answer::Ok(LogTail { lines }))
     }
 
-    fn find(
-        &self,
-        id: &str,
-    ) -> Result<(Arc<ComponentHandle>, Compiled), (ErrorCode, String)> {
+    fn find(&self, id: &str) -> Result<(Arc<ComponentHandle>, Compiled), (ErrorCode, String)> {
         let found = ComponentId::new(id)
             .ok()
             .and_then(|id| self.host.catalog.get(&id));
@@ -155,7 +156,9 @@ impl Node {
         let lattice = self.lattice.clone();
         self.work.spawn(async move {
             let report = doctor::examine(facts).await;
-            let _ = lattice.publish(&reply.0, None, encode(&Answer::Ok(report))).await;
+            let _ = lattice
+                .publish(&reply.0, None, encode(&Answer::Ok(report)))
+                .await;
             Done::Nothing
         });
     }
@@ -276,11 +279,7 @@ fn interface(compiled: &Compiled, asked: Option<&str>) -> Result<String, (ErrorC
     }
 }
 
-fn missing(
-    compiled: &Compiled,
-    interface: &str,
-    error: &trellis_engine::FunctionError,
-) -> String {
+fn missing(compiled: &Compiled, interface: &str, error: &trellis_engine::FunctionError) -> String {
     let functions = compiled.functions();
     let names: Vec<&str> = functions
         .iter()

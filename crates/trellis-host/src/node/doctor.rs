@@ -55,12 +55,7 @@ pub(super) async fn examine(facts: Facts) -> DoctorReport {
     }
 }
 
-fn check(
-    name: &str,
-    outcome: DoctorOutcome,
-    message: String,
-    remedy: Option<&str>,
-) -> DoctorCheck {
+fn check(name: &str, outcome: DoctorOutcome, message: String, remedy: Option<&str>) -> DoctorCheck {
     DoctorCheck {
         name: name.to_owned(),
         outcome,
@@ -72,7 +67,10 @@ fn check(
 fn mode(mode: HostMode) -> DoctorCheck {
     let (outcome, remedy) = match mode {
         HostMode::Joined => (DoctorOutcome::Passed, None),
-        HostMode::Draining => (DoctorOutcome::Warning, Some("it is leaving, as it was told to")),
+        HostMode::Draining => (
+            DoctorOutcome::Warning,
+            Some("it is leaving, as it was told to"),
+        ),
         HostMode::StoreRewound => (
             DoctorOutcome::Failed,
             Some("restore the lattice's state, or accept it as it is: `trellis doctor --help`"),
@@ -116,7 +114,10 @@ fn clock() -> DoctorCheck {
         return check(
             "clock",
             DoctorOutcome::Passed,
-            format!("{} UTC", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S")),
+            format!(
+                "{} UTC",
+                jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S")
+            ),
             None,
         );
     }

@@ -105,7 +105,10 @@ impl RemoteLink {
             &function.function,
         );
         let target = target.map_err(|error| {
-            CallError::new(ErrorClass::Unavailable, format!("cannot be called: {error}"))
+            CallError::new(
+                ErrorClass::Unavailable,
+                format!("cannot be called: {error}"),
+            )
         })?;
         let addressed = Addressed {
             interface: function.interface.clone(),

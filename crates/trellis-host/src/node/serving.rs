@@ -105,13 +105,16 @@ impl Handler for ServedFunction {
 }
 
 /// Reads parameters as far as they go: callers of 1.x tell their end only a round trip later.
-async fn params(
-    invocation: &Invocation,
-    function: &ExportedFunction,
-) -> Result<Bytes, CallError> {
+async fn params(invocation: &Invocation, function: &ExportedFunction) -> Result<Bytes, CallError> {
     let plan = function.plan().clone();
     let is_complete = move |bytes: &[u8]| {
-        let scanned = scan(&plan.plan, plan.params, bytes, Dialect::A, &Limits::default());
+        let scanned = scan(
+            &plan.plan,
+            plan.params,
+            bytes,
+            Dialect::A,
+            &Limits::default(),
+        );
         !matches!(scanned, Ok(Scan::NeedMore { .. }))
     };
     invocation.params_until(is_complete).await

@@ -135,7 +135,7 @@ impl Shared {
                 (before, now) => before == now && state.connects == connects,
             };
             if !unchanged {
-                tracing::info!(phase = ?phase, "the connection to the lattice changed");
+                tracing::debug!(phase = ?phase, "the connection to the lattice changed");
                 state.phase = phase;
                 if state.is_connected() {
                     state.connects = connects;
