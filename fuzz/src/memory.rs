@@ -33,17 +33,18 @@ unsafe impl GlobalAlloc for Metered {
     }
 }
 
-/// Charges for `bytes`; false when they are too many.
+/// Charges for `bytes`; false when they are too many. That ends the process, whose last words need
+/// memory too, as does the message of a panic: nothing more is refused.
 fn take(bytes: usize) -> bool {
     let live = LIVE
         .fetch_add(bytes, Ordering::Relaxed)
         .saturating_add(bytes);
-    // A panic has found something already, and its message needs memory too.
-    let fits = live <= LIVE_MAX.load(Ordering::Relaxed) || std::thread::panicking();
-    if !fits {
-        LIVE.fetch_sub(bytes, Ordering::Relaxed);
+    if live <= LIVE_MAX.load(Ordering::Relaxed) || std::thread::panicking() {
+        return true;
     }
-    fits
+    LIVE.fetch_sub(bytes, Ordering::Relaxed);
+    LIVE_MAX.store(usize::MAX, Ordering::Relaxed);
+    false
 }
 
 /// Runs `work`, which may hold `bytes_max` more bytes at a time than there are now. One byte more ends

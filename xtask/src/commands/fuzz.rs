@@ -219,7 +219,10 @@ impl<'a> Campaign<'a> {
         }
         // New inputs go to the first folder.
         command.args([&self.grown, &self.seeds]);
-        command.current_dir(project::root());
+        // The message of a panic stays among the lines that are shown; reproducing it shows the calls.
+        command
+            .env("RUST_BACKTRACE", "0")
+            .current_dir(project::root());
         command
     }
 }
