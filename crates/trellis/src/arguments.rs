@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::{
+    call, completions, config, context, doctor, events, get, label, link, logs, ping, scale, start,
+    stop, update,
+};
+use crate::connection::ConnectionOptions;
+
 /// Run WebAssembly components anywhere, in one binary.
 #[derive(Debug, Parser)]
 #[command(
@@ -20,8 +26,23 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Up(Up),
+    Up(Box<Up>),
     Inspect(Inspect),
+    Get(get::Get),
+    Start(start::Start),
+    Scale(scale::Scale),
+    Update(update::Update),
+    Stop(stop::Stop),
+    Link(link::Link),
+    Config(config::Config),
+    Label(label::Label),
+    Events(events::Events),
+    Logs(logs::Logs),
+    Call(call::Call),
+    Ping(ping::Ping),
+    Doctor(doctor::Doctor),
+    Context(context::Context),
+    Completions(completions::Completions),
 }
 
 /// Start a host and the applications at the given paths
@@ -29,12 +50,16 @@ pub(crate) enum Command {
 /// A path is a component (`.wasm`), a folder with a manifest (`trellis.yaml` or `wadm.yaml`), or a
 /// manifest. Several are started side by side. Without a path the host starts with nothing to run.
 ///
+/// Without `--nats`, `NATS_URL` or `--context` the host keeps a lattice of its own on this machine, which
+/// other terminals find by themselves. With one of them it joins that lattice.
+///
 /// Ctrl-C finishes the requests in flight and exits; a second Ctrl-C exits at once.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     trellis up hello.wasm\n  \
     trellis up examples/http-kvcounter\n  \
-    trellis up shop.yaml payments.yaml --http 127.0.0.1:9000")]
+    trellis up shop.yaml payments.yaml --http 127.0.0.1:9000\n  \
+    trellis up --nats nats://10.0.0.5:4222 --label zone=eu-1")]
 pub(crate) struct Up {
     /// A component, a folder with a manifest, or a manifest
     #[arg(value_name = "PATH")]
@@ -61,11 +86,19 @@ pub(crate) struct Up {
     #[arg(long, value_name = "MIB", env = "TRELLIS_GUEST_MEMORY", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) guest_memory: Option<u64>,
 
+    /// Give the host a label, such as `zone=eu-1`; hosts are chosen by them
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) labels: Vec<(String, String)>,
+
+    /// Join a lattice instead of starting one on this machine
+    #[command(flatten)]
+    pub(crate) connection: ConnectionOptions,
+
     /// Log at this level, or by target, such as `info,guest=debug`
     #[arg(
         long,
         value_name = "FILTER",
-        default_value = "info",
+        default_value = "info,async_nats=warn",
         env = "TRELLIS_LOG"
     )]
     pub(crate) log: String,
@@ -86,6 +119,16 @@ pub(crate) struct Inspect {
     /// Write text or JSON
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+}
+
+/// Takes `KEY=VALUE` apart.
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write KEY=VALUE, such as zone=eu-1".to_owned()),
+    }
 }
 
 /// How a command writes its result.

@@ -45,6 +45,22 @@ impl Failure {
         }
     }
 
+    /// Something failed that concerns a lattice: `note` says which, and where its settings are from.
+    pub(crate) fn in_lattice(message: &str, note: &str, hint: Option<&str>) -> Self {
+        Self {
+            text: render(&format!("{message}\nnote: {note}"), hint),
+            code: FAILED,
+        }
+    }
+
+    /// The same failure, of what was typed.
+    pub(crate) fn as_usage(self) -> Self {
+        Self {
+            code: USAGE,
+            ..self
+        }
+    }
+
     /// A text that is rendered already.
     pub(crate) fn rendered(text: String) -> Self {
         Self { text, code: FAILED }
@@ -70,6 +86,15 @@ impl Failure {
                 code: INTERNAL,
             },
             error => Self::new(&error, error_hint(&error)),
+        }
+    }
+
+    /// Returns what happened, in one line, and what to do next.
+    pub(crate) fn parts(&self) -> (String, Option<String>) {
+        let text = self.text.strip_prefix("error: ").unwrap_or(&self.text);
+        match text.rsplit_once("\nhint: ") {
+            Some((message, hint)) => (message.replace('\n', "; "), Some(hint.to_owned())),
+            None => (text.replace('\n', "; "), None),
         }
     }
 

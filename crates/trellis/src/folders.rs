@@ -20,6 +20,26 @@ pub(crate) fn cache(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
+/// Returns the folder of contexts; none without a home.
+pub(crate) fn config() -> Option<PathBuf> {
+    match chosen_config() {
+        Some(folder) => Some(folder.into()),
+        None => Some(choose_base_strategy().ok()?.config_dir().join(NAME)),
+    }
+}
+
+/// Says where the folder of contexts was found.
+pub(crate) fn config_origin() -> &'static str {
+    match chosen_config() {
+        Some(_) => "environment TRELLIS_CONFIG",
+        None => "default",
+    }
+}
+
+fn chosen_config() -> Option<std::ffi::OsString> {
+    std::env::var_os("TRELLIS_CONFIG").filter(|it| !it.is_empty())
+}
+
 fn choose(
     chosen: Option<PathBuf>,
     option: &str,

@@ -2,12 +2,16 @@
 //!
 //! The JSON shapes are a promise to programs: fields are added, never renamed.
 
+mod table;
+
 use std::io::Write;
 
 use serde::Serialize;
-use trellis_host::{ApplicationReport, HostReport};
+use trellis_host::{ApplicationReport, Node};
 
 use crate::failure::Failure;
+
+pub(crate) use table::{Table, one_line};
 
 /// Writes `value` as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
@@ -17,18 +21,41 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes one line; a reader that went away ends the command quietly, as pipes do.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    stream_line(text).map(drop)
+}
+
+/// What became of a line of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody may read the next line too.
+    Present,
+    /// Nobody reads any more, as when `head` has enough: the stream ends.
+    Gone,
+}
+
+/// Writes one line of a stream and tells whether there is a reader left.
+pub(crate) fn stream_line(text: &str) -> Result<Reader, Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(&error, None))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::Present),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::new(&error, None)),
     }
+}
+
+/// Writes one value of a stream as one line of JSON.
+pub(crate) fn stream_json(value: &impl Serialize) -> Result<Reader, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(&error, None))?;
+    stream_line(&text)
 }
 
 /// `trellis up --output json`: one line when everything is ready.
 #[derive(Serialize)]
 pub(crate) struct UpOutput<'a> {
+    host_id: &'a str,
+    lattice: &'a str,
+    /// Where the lattice is reached, such as `nats://127.0.0.1:4222`.
+    server: &'a str,
     applications: Vec<ApplicationOutput<'a>>,
     /// Addresses, `IP:PORT`.
     listening: Vec<String>,
@@ -65,9 +92,13 @@ struct LinkOutput<'a> {
     reason: &'a str,
 }
 
-impl<'a> From<&'a HostReport> for UpOutput<'a> {
-    fn from(report: &'a HostReport) -> Self {
+impl<'a> From<&'a Node> for UpOutput<'a> {
+    fn from(node: &'a Node) -> Self {
+        let report = node.host().report();
         Self {
+            host_id: node.host_id().as_str(),
+            lattice: node.lattice_name().as_str(),
+            server: node.server(),
             applications: report
                 .applications
                 .iter()

@@ -1,4 +1,4 @@
-//! Progress of a start: a spinner on a terminal, plain lines elsewhere.
+//! Progress of what takes time: a spinner on a terminal, plain lines or nothing elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -9,6 +9,41 @@ use trellis_host::{Observer, Progress};
 /// How often the spinner moves.
 const SPIN: Duration = Duration::from_millis(100);
 
+/// Returns a spinner, where standard error is a terminal.
+fn new_spinner() -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let spinner = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{spinner} {msg}");
+        spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        spinner.enable_steady_tick(SPIN);
+        spinner
+    })
+}
+
+/// Shows on a terminal what is waited for; leaves nothing behind.
+pub(crate) struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    pub(crate) fn new() -> Self {
+        Self(new_spinner())
+    }
+
+    /// Says what is waited for now.
+    pub(crate) fn show(&self, doing: &str) {
+        if let Some(spinner) = &self.0 {
+            spinner.set_message(doing.to_owned());
+        }
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        if let Some(spinner) = &self.0 {
+            spinner.finish_and_clear();
+        }
+    }
+}
+
 /// Shows progress on standard error.
 pub(crate) struct Shown {
     spinner: Option<ProgressBar>,
@@ -16,14 +51,9 @@ pub(crate) struct Shown {
 
 impl Shown {
     pub(crate) fn new() -> Self {
-        let spinner = std::io::stderr().is_terminal().then(|| {
-            let spinner = ProgressBar::new_spinner();
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            spinner.enable_steady_tick(SPIN);
-            spinner
-        });
-        Self { spinner }
+        Self {
+            spinner: new_spinner(),
+        }
     }
 
     /// Takes the spinner off the terminal.

@@ -1,14 +1,28 @@
 //! `trellis up`: a host and its applications in the foreground.
 
+mod identity;
+mod lattice;
+
 use std::io::{IsTerminal, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tracing_subscriber::EnvFilter;
-use trellis_host::{Deployable, GatewayLimits, Host, HostConfig, HostReport, shutdown_channel};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+use trellis_control::Subjects;
+use trellis_core::LatticeName;
+use trellis_host::{
+    Deployable, FollowedLines, GatewayLimits, Host, HostConfig, HostReport, LogBook, Node,
+    NodeConfig, ShutdownSignal, shutdown_channel,
+};
 use trellis_manifest::{MANIFEST_BYTES_MAX, Source, parse_all, render_all};
+use trellis_node::{Identity, Options};
 
+use self::lattice::Joined;
 use crate::arguments::{OutputFormat, Up};
+use crate::connection::{Resolved, lattice_settings, redacted};
+use crate::context;
 use crate::failure::Failure;
 use crate::progress::Shown;
 use crate::{folders, output, signals};
@@ -17,23 +31,16 @@ use crate::{folders, output, signals};
 const MANIFEST_NAMES: [&str; 4] = ["trellis.yaml", "trellis.yml", "wadm.yaml", "wadm.yml"];
 /// Threads for work that blocks: files, compilation, names. Each keeps the memory that it once needed.
 const BLOCKING_THREADS_MAX: usize = 32;
+/// The lines that are kept for `trellis logs`: those of components, and what a host's operator reads.
+const KEPT_LINES: &str = "info,guest=debug,async_nats=warn";
 /// The first bytes of every WebAssembly file.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&up.log).map_err(|error| {
-        let message = format!("{:?} is not a log filter: {error}", up.log);
-        Failure::usage(
-            &message,
-            Some("write a level such as `info`, or `info,guest=debug`"),
-        )
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let config = HostConfig {
+    let resolved = Resolved::of_host(&up.connection)?;
+    let identity = identity::make(resolved.lattice.value.clone(), &up.labels)?;
+    let log = start_log(&up.log, &identity)?;
+    let host = HostConfig {
         data_folder: folders::data(up.data)?,
         cache_folder: Some(folders::cache(up.cache)?),
         default_http: up.http,
@@ -46,7 +53,45 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| Failure::new(&error, None))?;
-    runtime.block_on(serve(config, inputs, up.output))
+    let start = Start {
+        host,
+        inputs,
+        resolved,
+        identity,
+        log,
+    };
+    runtime.block_on(serve(start, up.output))
+}
+
+/// Writes the log to standard error, and keeps its latest lines for those who ask over the lattice.
+fn start_log(filter: &str, identity: &Identity) -> Result<(LogBook, FollowedLines), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let message = format!("{filter:?} is not a log filter: {error}");
+        Failure::usage(
+            &message,
+            Some("write a level such as `info`, or `info,guest=debug`"),
+        )
+    })?;
+    let (book, followed) = LogBook::new(identity.host_id.to_string());
+    let terminal = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter(filter);
+    let kept = book.clone().with_filter(EnvFilter::new(KEPT_LINES));
+    tracing_subscriber::registry()
+        .with(terminal)
+        .with(kept)
+        .init();
+    Ok((book, followed))
+}
+
+/// Everything that a host is started with.
+struct Start {
+    host: HostConfig,
+    inputs: Inputs,
+    resolved: Resolved,
+    identity: Identity,
+    log: (LogBook, FollowedLines),
 }
 
 /// What was read from the paths.
@@ -153,23 +198,106 @@ fn classify_file(path: &Path) -> Result<Input, Failure> {
     })
 }
 
-async fn serve(config: HostConfig, inputs: Inputs, format: OutputFormat) -> Result<(), Failure> {
+async fn serve(start: Start, format: OutputFormat) -> Result<(), Failure> {
     let (trigger, shutdown) = shutdown_channel();
     signals::watch(trigger).map_err(|error| Failure::new(&error, None))?;
-    let shown = Shown::new();
     let mut interrupted = shutdown.clone();
-    let start = Host::start(config, inputs.deployables, &shown);
-    let host = tokio::select! {
-        host = start => host,
-        () = interrupted.draining() => return Ok(()),
-    };
-    shown.finish();
-    let host = host.map_err(|error| Failure::start(error, &inputs.sources))?;
-    match format {
-        OutputFormat::Text => show(&host)?,
-        OutputFormat::Json => output::json(&output::UpOutput::from(host.report()))?,
+    tokio::select! {
+        ended = begin(start) => {
+            run_to_end(ended?, shutdown, format).await
+        }
+        () = interrupted.draining() => Ok(()),
     }
-    let report = host.run(shutdown).await;
+}
+
+/// A host that runs, and the lattice that it keeps for itself.
+struct Begun {
+    node: Node,
+    embedded: Option<(lattice::Embedded, Option<context::Guard>)>,
+}
+
+/// Joins or starts a lattice, starts the applications, and announces both.
+async fn begin(start: Start) -> Result<Begun, Failure> {
+    let Start {
+        host,
+        inputs,
+        resolved,
+        mut identity,
+        log: (log_book, followed),
+    } = start;
+    let Joined {
+        lattice,
+        store,
+        lease,
+        embedded,
+    } = match lattice_settings(&resolved)? {
+        Some(settings) => lattice::join(settings).await?,
+        None => lattice::embed(&host.data_folder, resolved.lattice.value.clone()).await?,
+    };
+    let server = match &embedded {
+        Some(embedded) => embedded.server.clone(),
+        None => lattice.servers().to_owned(),
+    };
+    identity.ctl_host = Some(redacted(&server));
+    identity.rpc_host = identity.ctl_host.clone();
+    identity.js_domain = lattice.jetstream_domain().map(str::to_owned);
+
+    let shown = Shown::new();
+    let started = Host::start(host, inputs.deployables, &shown).await;
+    shown.finish();
+    let host = started.map_err(|error| Failure::start(error, &inputs.sources))?;
+    let subjects = Subjects::new(&identity.lattice);
+    let config = NodeConfig {
+        options: Options {
+            lease,
+            built_in_providers: trellis_host::built_in_names(),
+            ..Options::default()
+        },
+        identity,
+        lattice,
+        store,
+        subjects,
+        log_book,
+        followed,
+    };
+    let node = Node::join(host, config)
+        .await
+        .map_err(|error| Failure::new(&error, None))?;
+    let embedded = embedded.map(|embedded| {
+        let guard = announce(&embedded, node.lattice_name());
+        (embedded, guard)
+    });
+    Ok(Begun { node, embedded })
+}
+
+/// Writes the context by which a second terminal finds this host.
+fn announce(embedded: &lattice::Embedded, lattice: &LatticeName) -> Option<context::Guard> {
+    let servers = [embedded.server.clone()];
+    let operator = embedded.operator.as_deref()?;
+    match context::announce_embedded(&servers, operator, lattice) {
+        Ok(guard) => Some(guard),
+        Err(failure) => {
+            eprintln!("note: other terminals do not find this host by themselves");
+            failure.report();
+            None
+        }
+    }
+}
+
+async fn run_to_end(
+    Begun { node, embedded }: Begun,
+    shutdown: ShutdownSignal,
+    format: OutputFormat,
+) -> Result<(), Failure> {
+    match format {
+        OutputFormat::Text => show(&node)?,
+        OutputFormat::Json => output::json(&output::UpOutput::from(&node))?,
+    }
+    let report = node.run(shutdown).await;
+    if let Some((embedded, guard)) = embedded {
+        drop(guard);
+        embedded.stop().await;
+    }
     if report.aborted > 0 {
         eprintln!("stopped; {} requests were cut off", report.aborted);
     } else {
@@ -179,7 +307,8 @@ async fn serve(config: HostConfig, inputs: Inputs, format: OutputFormat) -> Resu
 }
 
 /// Writes the URLs to standard output and everything else to standard error.
-fn show(host: &Host) -> Result<(), Failure> {
+fn show(node: &Node) -> Result<(), Failure> {
+    let host = node.host();
     let report: &HostReport = host.report();
     let pool = host.pool();
     if pool.instances_max < pool.instances_wanted {

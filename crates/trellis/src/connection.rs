@@ -1,0 +1,12 @@
+//! How a command reaches its lattice: what was typed, what the environment and a context add, and the
+//! connection itself.
+
+mod credentials;
+mod environment;
+mod options;
+mod resolve;
+mod session;
+
+pub(crate) use options::{ConnectionOptions, LatticeOptions};
+pub(crate) use resolve::{Origin, Resolved, Setting, redacted};
+pub(crate) use session::{Session, lattice_settings};
