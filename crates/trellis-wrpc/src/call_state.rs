@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::Subject;
 use bytes::{Bytes, BytesMut};
@@ -76,6 +76,7 @@ pub(crate) struct Bounds {
 /// One end of an open call.
 pub(crate) struct CallState {
     pub(crate) side: Side,
+    begun: Instant,
     pub(crate) deadline: Instant,
     /// A callee of 1.x waits for the end of the parameters although they are all in the first
     /// message: there were none, or streams follow.
@@ -141,6 +142,7 @@ impl CallState {
     pub(crate) fn new(side: Side, deadline: Instant, bounds: Bounds) -> Self {
         Self {
             side,
+            begun: Instant::now(),
             deadline,
             tells_params_end: false,
             expects_streams: false,
@@ -365,6 +367,14 @@ impl CallState {
         if let Some(accepted) = &mut self.lock().accepted {
             accepted.peer = peer;
         }
+    }
+
+    /// Tells whether nobody has taken the call for longer than `silence_max`: it was lost on the way, or
+    /// with the host that it came to.
+    pub(crate) fn is_lost(&self, now: Instant, silence_max: Duration) -> bool {
+        self.side == Side::Caller
+            && now.saturating_duration_since(self.begun) > silence_max
+            && self.lock().accepted.is_none()
     }
 
     /// Returns the other end, if it is known.

@@ -22,7 +22,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// How often hosts with open calls between them tell each other that they live.
     pub beat_interval: Duration,
-    /// Silence of a host after which the calls open between us and it fail.
+    /// Silence of a host after which the calls open between us and it fail; also how long a call may go
+    /// without any host saying that it took it.
     pub peer_silence_max: Duration,
 }
 
@@ -44,10 +45,10 @@ impl Config {
             // The default limit of a NATS server. A leaf node may be set lower than our server and
             // would cut the connection.
             message_bytes_max: MIB,
-            // Twice in a second, and four in a row may be missed: a killed host is noticed within
-            // 2 s, and a pause of 1 s is not taken for a death.
+            // Twice in a second, and three in a row may be missed: a killed host is noticed with the
+            // next one, within 2 s, and a pause of 1 s is not taken for a death.
             beat_interval: Duration::from_millis(500),
-            peer_silence_max: Duration::from_secs(2),
+            peer_silence_max: Duration::from_millis(1_500),
         }
     }
 }

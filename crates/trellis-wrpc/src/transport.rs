@@ -430,12 +430,13 @@ impl Shared {
             }
             self.note_reconnects();
             // After a pause of our own, silence says nothing of others.
-            if pause > self.config.beat_interval * 2 {
+            let has_paused = pause > self.config.beat_interval * 2;
+            if has_paused {
                 self.peers.refresh();
             } else if !self.is_disconnected() {
                 self.beat();
             }
-            self.end_late_calls();
+            self.end_late_calls(has_paused);
         }
     }
 
@@ -453,12 +454,16 @@ impl Shared {
         }
     }
 
-    /// Ends calls that nobody waits for at the moment; who waits keeps the time to the millisecond.
-    fn end_late_calls(&self) {
-        let now = Instant::now();
+    /// Ends calls that no host has taken: each says so within milliseconds of getting one. And those
+    /// that nobody waits for at the moment: who waits keeps the time to the millisecond.
+    fn end_late_calls(&self, has_paused: bool) {
+        let (now, silence_max) = (Instant::now(), self.config.peer_silence_max);
         for call in self.slots.all() {
             if call.deadline <= now {
                 call.fail(CallError::deadline());
+            } else if !has_paused && call.is_lost(now, silence_max) {
+                let text = format!("no host took the call within {silence_max:?}");
+                call.fail(CallError::unavailable(text));
             }
         }
     }

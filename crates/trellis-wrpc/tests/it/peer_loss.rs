@@ -120,6 +120,22 @@ async fn calls_to_a_killed_host_fail_long_before_their_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_no_host_takes_fails_long_before_its_deadline() {
+    let nats = NatsServer::start();
+    let host = Host::start(&nats, "a").await;
+    // Gets the call as a host does that dies before it says a word.
+    let mute = nats.connect().await;
+    let _subscription = mute.subscribe("lat.comp.>").await.unwrap();
+    mute.flush().await.unwrap();
+    let began = Instant::now();
+    let error = host.call("echo", "x").await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unavailable);
+    assert!(error.may_have_run(), "{error}");
+    assert!(began.elapsed().as_secs() < 10);
+    host.is_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_the_lattice_reports_gone_fails_its_calls_at_once() {
     let nats = NatsServer::start();
     let _process = Process::start(&nats, "serves");
