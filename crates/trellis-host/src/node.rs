@@ -16,12 +16,15 @@ mod inbox;
 mod lease;
 mod log_book;
 mod providers;
+mod recall;
+mod recollection;
 mod remote;
 mod serving;
 mod state_watch;
 mod store_work;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +33,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use trellis_control::{HostId, Subjects};
 use trellis_core::{ComponentId, LatticeName, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
-use trellis_lattice::store::{BucketName, Store, StoreError, Watch, WatchOptions};
+use trellis_lattice::store::{Incarnation, Store, StoreError};
 use trellis_lattice::{ConnectionState, Lattice};
 use trellis_node::{ComponentSettings, Effect, Identity, Input, Machine, Millis, Options, Serial};
 use trellis_wrpc::{Client, Config, OpenError, Server, ServerConfig, Transport};
@@ -41,9 +44,11 @@ use self::components::ComponentDone;
 use self::elsewhere::Elsewhere;
 use self::inbox::Inbox;
 use self::providers::Provider;
+use self::recall::Memory;
+use self::recollection::RecollectionFile;
 use self::remote::LatticeCalls;
 use self::serving::Service;
-use self::store_work::Buckets;
+use self::state_watch::{LatticeState, Told};
 use crate::host::Host;
 
 /// How often the machine is told that time passes. It decides in steps of a second.
@@ -55,10 +60,12 @@ pub struct NodeConfig {
     pub identity: Identity,
     /// What it was told to do differently.
     pub options: Options,
-    /// The connection.
+    /// The connection. Where it does not stand yet, the host starts from what it remembers.
     pub lattice: Lattice,
     /// The lattice's state.
     pub store: Arc<dyn Store>,
+    /// The file in which it remembers the lattice for such a start. Its folder must be there.
+    pub recollection: Option<PathBuf>,
     /// The subjects of the control interface.
     pub subjects: Subjects,
     /// Its log.
@@ -97,6 +104,10 @@ pub enum JoinError {
 enum Done {
     Input(Box<Input>),
     Component(Box<ComponentDone>),
+    /// The lattice's state was opened, which could not be done at the start.
+    Opened(Box<LatticeState>),
+    /// What the host knows was written down, or could not be.
+    Remembered,
     Nothing,
 }
 
@@ -109,8 +120,12 @@ pub struct Node {
     lattice: Lattice,
     subjects: Subjects,
     inbox: Inbox,
-    buckets: Buckets,
-    watches: Watches,
+    store: Arc<dyn Store>,
+    /// `None` until the lattice was reached for the first time.
+    state: Option<LatticeState>,
+    memory: Memory,
+    /// Which state was recalled, specs first.
+    recalled: Option<[Incarnation; 2]>,
     lease: lease::Lease,
     calls: Arc<LatticeCalls>,
     server: Server,
@@ -130,18 +145,16 @@ pub struct Node {
     is_dirty: bool,
     is_over: bool,
     has_joined: bool,
+    /// The lattice was reached once.
+    was_reached: bool,
     started: Instant,
     log_book: LogBook,
     followed: FollowedLines,
 }
 
-struct Watches {
-    specs: Watch,
-    configs: Watch,
-}
-
 impl Node {
-    /// Makes `host` part of the lattice: takes requests, and announces what runs already.
+    /// Makes `host` part of the lattice: takes requests, and announces what runs already. Where the
+    /// lattice cannot be reached, the host runs what it remembers and joins as soon as it can.
     ///
     /// # Errors
     /// When the lattice's state cannot be opened, or the connection takes no subscriptions.
@@ -151,37 +164,37 @@ impl Node {
             options,
             lattice,
             store,
+            recollection,
             subjects,
             log_book,
             followed,
         } = config;
         let started = Instant::now();
         let host_id = identity.host_id.clone();
-        let buckets = Buckets {
-            specs: store
-                .bucket(&BucketName::lattice_data(lattice.name())?)
-                .await?,
-            configs: store
-                .bucket(&BucketName::config_data(lattice.name())?)
-                .await?,
-        };
-        let watch = WatchOptions::for_host(host_id.as_str());
-        let watches = Watches {
-            specs: buckets.specs.watch("", watch.clone()),
-            configs: buckets.configs.watch("", watch),
+        let was_reached = lattice.is_connected();
+        let state = match was_reached {
+            true => Some(LatticeState::open(&*store, lattice.name(), &host_id, None).await?),
+            false => None,
         };
         let transport =
             Transport::open(lattice.nats().clone(), Config::new(host_id.as_str())).await?;
         let calls = LatticeCalls::new(Client::new(&transport), lattice.name().clone());
         let inbox = Inbox::open(&lattice, &subjects, &host_id).await?;
         let elsewhere = Elsewhere::open(&lattice, &subjects, &host_id).await?;
-        lattice.round_trip().await?;
+        if was_reached {
+            lattice.round_trip().await?;
+        }
         let lease = lease::Lease::new(
-            store,
+            store.clone(),
             lattice.name().clone(),
             host_id.clone(),
             options.lease,
         );
+        let file = recollection.map(RecollectionFile::new);
+        let recollection = match was_reached {
+            true => None,
+            false => Self::recollection(file.as_ref()),
+        };
         let mut node = Self {
             server: Server::new(&transport, ServerConfig::default()),
             calls: Arc::new(calls),
@@ -192,8 +205,10 @@ impl Node {
             lattice,
             subjects,
             inbox,
-            buckets,
-            watches,
+            store,
+            state,
+            memory: Memory::new(file),
+            recalled: recollection.as_ref().map(|it| it.incarnations()),
             lease,
             transport,
             elsewhere,
@@ -206,11 +221,15 @@ impl Node {
             is_dirty: true,
             is_over: false,
             has_joined: false,
+            was_reached,
             started,
             log_book,
             followed,
         };
         node.adopt().await?;
+        if let Some(recollection) = recollection {
+            node.recall(&recollection);
+        }
         Ok(node)
     }
 
@@ -249,7 +268,7 @@ impl Node {
                 continue;
             }
             let state = connection.borrow_and_update().clone();
-            if self.follow_connection(&mut seen, state) {
+            if self.follow_connection(&mut seen, state).await {
                 continue;
             }
             tokio::select! {
@@ -263,19 +282,21 @@ impl Node {
                     let input = inbox::read(&self.subjects, message);
                     self.input(input);
                 }
-                Some(change) = self.watches.specs.next() => {
-                    let change = state_watch::change(change, self.started);
-                    self.input(Input::Specs(change));
-                }
-                Some(change) = self.watches.configs.next() => {
-                    let change = state_watch::change(change, self.started);
-                    self.input(Input::Configs(change));
+                Some(told) = LatticeState::next(self.state.as_mut()) => {
+                    self.memory.touch();
+                    self.input(match told {
+                        Told::Specs(it) => Input::Specs(state_watch::change(it, self.started)),
+                        Told::Configs(it) => Input::Configs(state_watch::change(it, self.started)),
+                    });
                 }
                 // The state is looked at above. An error means that the connection is closed for good.
                 _ = connection.changed() => {}
                 Some(line) = self.followed.next() => self.publish_line(line).await,
                 Some(news) = self.elsewhere.next() => self.take_news(news),
-                _ = tick.tick() => self.input(Input::Tick),
+                _ = tick.tick() => {
+                    self.input(Input::Tick);
+                    self.remember();
+                }
             }
         }
         self.lattice.drain().await;
@@ -288,7 +309,7 @@ impl Node {
     }
 
     /// Tells the machine how the connection changed. Returns whether it did.
-    fn follow_connection(
+    async fn follow_connection(
         &mut self,
         seen: &mut Option<ConnectionState>,
         now: ConnectionState,
@@ -308,10 +329,15 @@ impl Node {
         if was != Some((now.is_connected(), now.connects)) {
             // An interruption that is over already is one all the same: messages were lost in it.
             if was.is_some_and(|(connected, _)| connected) || !now.is_connected() {
-                let why = "the connection to the lattice was lost".to_owned();
+                let why = match self.was_reached {
+                    true => "the connection to the lattice was lost",
+                    false => "the lattice has not been reached since the host started",
+                };
+                let why = why.to_owned();
                 self.input(Input::Disconnected { why });
             }
             if now.is_connected() {
+                self.reached().await;
                 self.input(Input::Connected);
             }
         }
@@ -328,6 +354,8 @@ impl Node {
         match done {
             Ok(Done::Input(input)) => self.input(*input),
             Ok(Done::Component(done)) => self.component_done(*done).await,
+            Ok(Done::Opened(state)) => self.state = Some(*state),
+            Ok(Done::Remembered) => self.memory.written(),
             Ok(Done::Nothing) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(error = with_causes(&error), "a task of the host failed"),

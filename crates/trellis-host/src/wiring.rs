@@ -204,7 +204,7 @@ impl<'a> Wirer<'a> {
         let blueprint = Blueprint {
             id: entry.id.clone(),
             limits: limits(entry),
-            reuse: entry.reuse.clone(),
+            reuse: entry.reuse,
             config,
             links,
             allow,

@@ -15,7 +15,7 @@ use self::follower::{Decode, Difference, Follower};
 pub use self::links::LinksOf;
 use self::links::{InboundIndex, link_ends_that_differ};
 use crate::effect::Note;
-use crate::input::{StoreChange, Stored};
+use crate::input::{Incarnation, StoreChange, Stored};
 use crate::time::Millis;
 
 /// Entries of one bucket that are kept: what the store lists at most.
@@ -115,6 +115,14 @@ impl Mirror {
     }
 
     /// Tells whether both buckets were read.
+    pub(crate) fn specs_incarnation(&self) -> Option<Incarnation> {
+        self.specs.incarnation()
+    }
+
+    pub(crate) fn configs_incarnation(&self) -> Option<Incarnation> {
+        self.configs.incarnation()
+    }
+
     pub(crate) fn is_read(&self) -> bool {
         self.specs.is_read() && self.configs.is_read()
     }

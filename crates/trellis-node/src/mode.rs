@@ -94,8 +94,8 @@ impl Mode {
             ),
             HostMode::StoreRewound => (
                 "serves what it runs with the links it knew, and changes nothing",
-                "run `trellis doctor`, then restore the lattice state, or resume the host to take the \
-                 state as it is",
+                "run `trellis doctor`, then restore the lattice state, or take it as it is now with \
+                 `trellis resume HOST`",
             ),
             HostMode::Fenced => (
                 "serves what it runs, and takes no work before it has a new lease",
@@ -103,7 +103,7 @@ impl Mode {
             ),
             HostMode::Draining => (
                 "finishes what is in flight, and takes no new work",
-                "use another host (`trellis get hosts`), or resume this one",
+                "use another host (`trellis get hosts`), or `trellis resume HOST`",
             ),
         };
         format!("{place} is {mode} for {age}, because {why}; it {does}; {next}")

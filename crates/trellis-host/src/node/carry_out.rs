@@ -8,7 +8,7 @@ use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, Note};
 
 use super::serving::Service;
-use super::{Done, JoinError, Node};
+use super::{Done, JoinError, Node, store_work};
 
 /// Time for calls of other hosts that are in flight when this one stops; gateways have a drain deadline
 /// of their own.
@@ -19,10 +19,11 @@ impl Node {
     pub(super) async fn adopt(&mut self) -> Result<(), JoinError> {
         let mut adopted = Vec::new();
         for (id, running) in self.host.catalog.iter() {
-            let lattice = self.lattice.name();
-            let compiled = &running.code.compiled;
-            let service = Service::open(&self.server, lattice, &running.handle, compiled).await?;
-            self.services.insert(id.clone(), service);
+            if self.was_reached {
+                let (lattice, compiled) = (self.lattice.name(), &running.code.compiled);
+                let service = Service::open(&self.server, lattice, &running.handle, compiled);
+                self.services.insert(id.clone(), service.await?);
+            }
             let settings = ComponentSettings {
                 image: running.image.clone(),
                 instances_max: running.blueprint.limits.instances_max,
@@ -66,9 +67,12 @@ impl Node {
             Effect::Component(work) => self.component_work(work).await,
             Effect::Provider(work) => self.provider_work(work),
             Effect::Store(work) => {
-                let buckets = self.buckets.clone();
+                let buckets = self.state.as_ref().map(|state| state.buckets.clone());
                 self.work.spawn(async move {
-                    let outcome = buckets.work(work).await;
+                    let outcome = match buckets {
+                        Some(buckets) => buckets.work(work).await,
+                        None => store_work::not_open(&work),
+                    };
                     Done::Input(Box::new(Input::Finished(outcome)))
                 });
             }
@@ -91,7 +95,10 @@ impl Node {
                     }
                 });
             }
-            Effect::ModeChanged { from, to, why } => self.tell_mode(from, to, &why),
+            Effect::ModeChanged { from, to, why } => {
+                self.memory.touch();
+                self.tell_mode(from, to, &why);
+            }
             Effect::Shutdown { .. } => {} // carried out by the caller
             Effect::Note(note) => log_note(&note),
         }

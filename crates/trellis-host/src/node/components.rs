@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Work(Serial),
     /// Its links or its config changed.
     Rewired,
+    /// It ran when the lattice was last reached.
+    Recalled,
 }
 
 /// A component that can be switched to.
@@ -36,6 +38,29 @@ struct Ready {
     code: Code,
     blueprint: Blueprint,
     built: Built,
+}
+
+impl ComponentDone {
+    /// Makes a component of the lattice: with `code`, where its image is loaded already.
+    pub(super) async fn made(
+        platform: &Arc<Platform>,
+        id: ComponentId,
+        purpose: Purpose,
+        settings: ComponentSettings,
+        code: Option<Code>,
+        blueprint: Blueprint,
+    ) -> Self {
+        let made = make(platform, settings.image.clone(), code, blueprint).await;
+        let result = made.map(|ready| Ready {
+            settings: Some(settings),
+            ..ready
+        });
+        Self {
+            id,
+            purpose,
+            result,
+        }
+    }
 }
 
 impl Node {
@@ -69,17 +94,9 @@ impl Node {
             .map(|it| it.code.clone());
         let platform = self.host.platform.clone();
         self.work.spawn(async move {
-            let image = settings.image.clone();
-            let made = make(&platform, image, code, blueprint).await;
-            let result = made.map(|ready| Ready {
-                settings: Some(settings),
-                ..ready
-            });
-            Done::Component(Box::new(ComponentDone {
-                id,
-                purpose: Purpose::Work(serial),
-                result,
-            }))
+            let purpose = Purpose::Work(serial);
+            let done = ComponentDone::made(&platform, id, purpose, settings, code, blueprint);
+            Done::Component(Box::new(done.await))
         });
     }
 
@@ -167,6 +184,13 @@ impl Node {
                 };
                 self.input(Input::Finished(outcome));
             }
+            Purpose::Recalled => match result {
+                Ok(ready) => match self.switch_to(&id, ready).await {
+                    Ok(digest) => self.adopt_recalled(&id, digest),
+                    Err(why) => not_recalled(&id, &why),
+                },
+                Err(why) => not_recalled(&id, &why),
+            },
             Purpose::Rewired => {
                 self.rebuilding.remove(&id);
                 let is_there = self.host.catalog.get(&id).is_some();
@@ -219,7 +243,9 @@ impl Node {
         self.host.catalog.lead(Some(&*self.calls));
         self.host.catalog.publish(id);
         self.is_dirty = true;
-        if !(is_same_code && self.services.contains_key(id)) {
+        self.memory.touch();
+        // Before the lattice was reached, subscriptions would only pile up.
+        if self.was_reached && !(is_same_code && self.services.contains_key(id)) {
             let lattice = self.lattice.name();
             let service = Service::open(&self.server, lattice, &handle, &compiled).await;
             let service = service.map_err(|error| with_causes(&error))?;
@@ -241,8 +267,13 @@ impl Node {
         }
         self.host.catalog.remove(id);
         self.of_lattice.remove(id);
+        self.memory.touch();
         self.is_dirty = true;
     }
+}
+
+fn not_recalled(id: &ComponentId, why: &str) {
+    tracing::error!(component_id = id.as_str(), why, "does not run again");
 }
 
 /// Fetches, compiles and builds a component.

@@ -73,7 +73,7 @@ fn mode(mode: HostMode) -> DoctorCheck {
         ),
         HostMode::StoreRewound => (
             DoctorOutcome::Failed,
-            Some("restore the lattice's state, or accept it as it is: `trellis doctor --help`"),
+            Some("restore the lattice's state, or take it as it is now: `trellis resume HOST`"),
         ),
         _ => (
             DoctorOutcome::Failed,

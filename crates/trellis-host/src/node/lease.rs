@@ -64,7 +64,7 @@ impl Lease {
                 Ok(()) => LeaseOutcome::Renewed { asked },
                 Err(LeaseError::Write(PutError::Conflict { .. })) => LeaseOutcome::Lost {
                     asked,
-                    why: "someone else changed it".to_owned(),
+                    why: "its lease is gone or another's".to_owned(),
                 },
                 Err(error) => {
                     tracing::debug!(error = with_causes(&error), "the lease was not renewed");

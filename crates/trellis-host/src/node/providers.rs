@@ -15,10 +15,22 @@ pub(super) struct Provider {
     pub(super) failing: Option<String>,
 }
 
+impl Provider {
+    pub(super) fn new(serial: Serial, built_in: BuiltIn, settings: ProviderSettings) -> Self {
+        Self {
+            serial,
+            built_in,
+            settings,
+            failing: None,
+        }
+    }
+}
+
 impl Node {
     /// Starts or stops a provider.
     pub(super) fn provider_work(&mut self, work: ProviderWork) {
         let ProviderWork { serial, id, action } = work;
+        self.memory.touch();
         let outcome = match action {
             ProviderAction::Start(settings) => self.start_provider(serial, id, settings),
             ProviderAction::Stop => {
@@ -45,12 +57,7 @@ impl Node {
             );
             return Outcome::ProviderFailed { serial, why };
         };
-        let provider = Provider {
-            serial,
-            built_in,
-            settings,
-            failing: None,
-        };
+        let provider = Provider::new(serial, built_in, settings);
         self.providers.insert(id, provider);
         self.is_dirty = true;
         Outcome::ProviderRuns {

@@ -205,6 +205,16 @@ impl Buckets {
     }
 }
 
+/// Answers for a store that is not open yet.
+pub(super) fn not_open(work: &StoreWork) -> Outcome {
+    Outcome::StoreFailed {
+        serial: work.serial,
+        failure: StoreFailure::Refused {
+            why: "the lattice's state has not been opened since this host started".to_owned(),
+        },
+    }
+}
+
 /// Reads a spec. One that cannot be read counts as empty, as for hosts of 1.x.
 fn spec(entry: Option<&Entry>) -> ComponentSpec {
     entry

@@ -115,6 +115,17 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Tells whether the same settings may succeed later: nothing is there yet. Not so where something
+    /// is there and does not fit.
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. } | Self::Name { .. } | Self::Timeout { .. }
+        )
+    }
+}
+
 fn seconds(duration: &Duration) -> String {
     format!("{} s", duration.as_secs_f32())
 }

@@ -54,8 +54,8 @@ impl JetStreamStore {
         }
     }
 
-    /// Returns the bucket `name` without making or looking for it: for a host that starts while the
-    /// lattice is out of reach. Its watch tells when it is there.
+    /// Returns the bucket `name` without making or looking for it: for who only reads. Its watch tells
+    /// when it is there.
     pub fn bucket_unchecked(&self, name: &BucketName) -> Arc<dyn Bucket> {
         Arc::new(JetStreamBucket::new(self.api.clone(), name.clone()))
     }

@@ -5,6 +5,7 @@ use trellis_core::ComponentId;
 
 use super::Machine;
 use crate::effect::{ComponentSettings, ProviderSettings};
+use crate::input::Incarnation;
 use crate::mirror::LinksOf;
 use crate::time::Millis;
 
@@ -56,6 +57,17 @@ impl Machine {
     /// Returns every config entry of the lattice with its name.
     pub fn configs(&self) -> impl Iterator<Item = (&str, &Config)> {
         self.mirror.configs()
+    }
+
+    /// Returns which bucket the specs are of, and up to which change; `None` before any is known.
+    pub fn specs_incarnation(&self) -> Option<Incarnation> {
+        self.mirror.specs_incarnation()
+    }
+
+    /// Returns which bucket the config entries are of, and up to which change; `None` before any is
+    /// known.
+    pub fn configs_incarnation(&self) -> Option<Incarnation> {
+        self.mirror.configs_incarnation()
     }
 
     /// Tells whether a component or provider runs.

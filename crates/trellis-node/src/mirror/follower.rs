@@ -266,6 +266,15 @@ impl<V: Clone + PartialEq> Follower<V> {
         entries.map(|(key, known)| (key.as_str(), &known.value))
     }
 
+    /// Returns which bucket is known, and up to which change.
+    pub(super) fn incarnation(&self) -> Option<Incarnation> {
+        let known = self.known.incarnation.as_ref()?;
+        Some(Incarnation {
+            created: known.created.clone(),
+            revision: known.revision.max(self.known.seen),
+        })
+    }
+
     pub(super) fn is_read(&self) -> bool {
         self.read
     }

@@ -168,7 +168,9 @@ fn while_the_store_is_rewound_links_stay_until_an_operator_takes_it_as_it_is() {
     let why = "it was deleted and made again".to_owned();
     driven.input(Input::Specs(StoreChange::Rewound { why }));
     assert_eq!(driven.machine.mode(), HostMode::StoreRewound);
-    assert!(refusal(&mut driven).contains("then restore the lattice state, or resume the host"));
+    assert!(
+        refusal(&mut driven).contains("then restore the lattice state, or take it as it is now")
+    );
     // As long as there is nothing to read, there is nothing to accept.
     let reply = driven.reply_to(drain(DrainAction::Resume));
     assert_eq!(reply["error"]["code"], "unavailable");

@@ -214,6 +214,7 @@ async fn serve(start: Start, format: OutputFormat) -> Result<(), Failure> {
 struct Begun {
     node: Node,
     embedded: Option<(lattice::Embedded, Option<context::Guard>)>,
+    _place: Option<lattice::Place>,
 }
 
 /// Joins or starts a lattice, starts the applications, and announces both.
@@ -229,9 +230,10 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         lattice,
         store,
         lease,
+        place,
         embedded,
     } = match lattice_settings(&resolved)? {
-        Some(settings) => lattice::join(settings).await?,
+        Some(settings) => lattice::join(settings, &host.data_folder).await?,
         None => lattice::embed(&host.data_folder, resolved.lattice.value.clone()).await?,
     };
     let server = match &embedded {
@@ -256,6 +258,7 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         identity,
         lattice,
         store,
+        recollection: place.as_ref().map(lattice::Place::recollection),
         subjects,
         log_book,
         followed,
@@ -267,7 +270,11 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         let guard = announce(&embedded, node.lattice_name());
         (embedded, guard)
     });
-    Ok(Begun { node, embedded })
+    Ok(Begun {
+        node,
+        embedded,
+        _place: place,
+    })
 }
 
 /// Writes the context by which a second terminal finds this host.
@@ -285,7 +292,11 @@ fn announce(embedded: &lattice::Embedded, lattice: &LatticeName) -> Option<conte
 }
 
 async fn run_to_end(
-    Begun { node, embedded }: Begun,
+    Begun {
+        node,
+        embedded,
+        _place,
+    }: Begun,
     shutdown: ShutdownSignal,
     format: OutputFormat,
 ) -> Result<(), Failure> {

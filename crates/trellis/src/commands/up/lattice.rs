@@ -1,9 +1,11 @@
 //! The lattice that `trellis up` is part of: one of its own on this machine, or one that it joins.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -13,19 +15,29 @@ use trellis_identity::{Authority, Role};
 use trellis_lattice::store::{
     BucketDefaults, EmbeddedStore, JetStreamStore, OpenError, OpenOptions, Store,
 };
-use trellis_lattice::{Credentials, Lattice, Settings, connect};
+use trellis_lattice::{Credentials, Lattice, Settings, connect, connect_in_background};
 use trellis_node::LeasePolicy;
 
+use crate::connection::redacted;
 use crate::failure::Failure;
 
 /// Where NATS listens by custom: tools find the embedded lattice there when the port is free.
 const PORT_PREFERRED: u16 = 4222;
+
+/// How long a start waits for a lattice that it joins, before it goes on without.
+const JOIN_WAIT: Duration = Duration::from_secs(2);
+/// Hosts of one lattice on one machine with one data folder.
+const HOSTS_MAX: u32 = 1_000;
+/// What a host remembers of its lattice, in its own folder.
+const RECOLLECTION: &str = "lattice.json";
 
 /// A connection to a lattice, and where its state is.
 pub(super) struct Joined {
     pub(super) lattice: Lattice,
     pub(super) store: Arc<dyn Store>,
     pub(super) lease: LeasePolicy,
+    /// The folder of what this host remembers, where it joins a lattice of others.
+    pub(super) place: Option<Place>,
     pub(super) embedded: Option<Embedded>,
 }
 
@@ -48,16 +60,74 @@ impl Embedded {
     }
 }
 
-/// Joins the lattice that `settings` name.
-pub(super) async fn join(settings: Settings) -> Result<Joined, Failure> {
-    let lattice = connect(settings)
-        .await
-        .map_err(|error| Failure::new(&error, None))?;
+/// A folder that this process has for itself among the hosts of one lattice.
+pub(super) struct Place {
+    folder: PathBuf,
+    /// Locked for as long as this value lives.
+    _lock: File,
+}
+
+impl Place {
+    /// Takes the first folder that no living host has. A host that starts again after all have ended
+    /// finds what the first of them remembered.
+    fn take(data: &Path, lattice: &LatticeName) -> io::Result<Self> {
+        let hosts = data.join("lattices").join(lattice.as_str()).join("hosts");
+        for number in 0..HOSTS_MAX {
+            let folder = hosts.join(number.to_string());
+            std::fs::create_dir_all(&folder)?;
+            let lock = File::create(folder.join("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        folder,
+                        _lock: lock,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        let text = format!("{HOSTS_MAX} hosts have a folder there already");
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, text))
+    }
+
+    /// Returns the file of what the host remembers.
+    pub(super) fn recollection(&self) -> PathBuf {
+        self.folder.join(RECOLLECTION)
+    }
+}
+
+/// Joins the lattice that `settings` name. One that cannot be reached is sought for as long as the host
+/// runs; what can never succeed fails at once.
+pub(super) async fn join(settings: Settings, data: &Path) -> Result<Joined, Failure> {
+    let place =
+        Place::take(data, &settings.lattice).map_err(|error| folder_failure(data, &error))?;
+    let sought = match tokio::time::timeout(JOIN_WAIT, connect(settings.clone())).await {
+        Ok(Ok(lattice)) => Ok(lattice),
+        Ok(Err(error)) if !error.may_pass() => return Err(Failure::new(&error, None)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!(
+            "no NATS server answers at {} within {} s",
+            redacted(&settings.servers.join(", ")),
+            JOIN_WAIT.as_secs()
+        )),
+    };
+    let lattice = match sought {
+        Ok(lattice) => lattice,
+        Err(why) => {
+            eprintln!("note: {why}");
+            eprintln!("note: starting from what this host remembers; it joins as soon as it can");
+            connect_in_background(settings)
+                .await
+                .map_err(|error| Failure::new(&error, None))?
+        }
+    };
     let store = JetStreamStore::new(lattice.clone(), BucketDefaults::default());
     Ok(Joined {
         lattice,
         store: Arc::new(store),
         lease: LeasePolicy::Kept,
+        place: Some(place),
         embedded: None,
     })
 }
@@ -93,6 +163,7 @@ pub(super) async fn embed(data: &Path, name: LatticeName) -> Result<Joined, Fail
         lattice,
         store: Arc::new(store),
         lease: LeasePolicy::NotUsed,
+        place: None,
         embedded: Some(Embedded {
             server,
             operator,
@@ -102,12 +173,13 @@ pub(super) async fn embed(data: &Path, name: LatticeName) -> Result<Joined, Fail
     })
 }
 
+fn folder_failure(folder: &Path, error: &io::Error) -> Failure {
+    let text = format!("cannot use {}: {error}", folder.display());
+    Failure::message(&text, Some("name another folder with `--data FOLDER`"))
+}
+
 fn open(folder: &Path, name: &LatticeName) -> Result<(Authority, EmbeddedStore), Failure> {
-    let fail = |error: io::Error| {
-        let text = format!("cannot use {}: {error}", folder.display());
-        Failure::message(&text, Some("name another folder with `--data FOLDER`"))
-    };
-    std::fs::create_dir_all(folder).map_err(fail)?;
+    std::fs::create_dir_all(folder).map_err(|error| folder_failure(folder, &error))?;
     let authority = Authority::open_or_create(&folder.join("credentials"), name)
         .map_err(|error| Failure::new(&error, None))?;
     let state = OpenOptions::new(folder.join("state.redb"));
