@@ -1,7 +1,7 @@
 //! What the command line says of itself, and the shapes that programs read.
 
 use serde_json::Value;
-use trellis_tests::{Application, Entry, Trellis, guest};
+use trellis_tests::{Application, Entry, Host, Trellis, guest};
 
 /// Everything fits a terminal of this width.
 const COLUMNS: usize = 80;
@@ -52,6 +52,18 @@ fn what_is_typed_wrong_is_a_usage_error() {
     }
 }
 
+/// Returns the report of a host, without what is another at each start.
+fn without_lattice(host: &Host) -> Value {
+    let mut report = host.report.clone();
+    let id = report["host_id"].as_str().unwrap();
+    assert!(id.starts_with('N') && id.len() == 56, "{id}");
+    report["host_id"] = "[id]".into();
+    let server = report["server"].as_str().unwrap();
+    assert!(server.starts_with("nats://127.0.0.1:"), "{server}");
+    report["server"] = "nats://127.0.0.1:[port]".into();
+    report
+}
+
 #[test]
 fn json_of_up() {
     let trellis = Trellis::new();
@@ -74,7 +86,7 @@ fn json_of_up() {
         .write(trellis.home());
     let host = trellis.arg(manifest).up();
     let port = host.address().port().to_string();
-    let mut report = host.report.clone();
+    let mut report = without_lattice(&host);
     for component in report["applications"][0]["components"]
         .as_array_mut()
         .unwrap()
@@ -93,7 +105,8 @@ fn json_of_up() {
 #[test]
 fn json_of_a_host_without_applications() {
     let host = Trellis::new().up();
-    insta::assert_snapshot!(host.report.to_string(), @r#"{"applications":[],"listening":[]}"#);
+    let report = without_lattice(&host).to_string();
+    insta::assert_snapshot!(report, @r#"{"applications":[],"host_id":"[id]","lattice":"default","listening":[],"server":"nats://127.0.0.1:[port]"}"#);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod command_line;
 mod documents;
 mod examples;
 mod isolation;
+mod lattice;
 mod links;
 mod manifests;
 mod memory_group;

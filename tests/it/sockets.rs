@@ -31,7 +31,8 @@ fn a_host_binds_nothing_but_loopback() {
                 listening += usize::from(socket.state == LISTENING);
             }
         }
-        assert_eq!(listening, usize::from(has_gateway));
+        // The lattice of this machine listens too.
+        assert_eq!(listening, 1 + usize::from(has_gateway));
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,10 +24,11 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(40);
 /// A `trellis` command line and the folders that it is run with.
 #[derive(Debug)]
 pub struct Trellis {
-    home: TempDir,
+    home: Arc<TempDir>,
     /// What the command line is put behind, such as a shell that sets a limit first.
     wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
     user: Option<u32>,
     cache: PathBuf,
@@ -40,18 +42,35 @@ impl Trellis {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Self {
-            home: TempDir::new().expect("temporary files can be made"),
+            home: Arc::new(TempDir::new().expect("temporary files can be made")),
             wrapper: Vec::new(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             folder: None,
             user: None,
             cache: shared_cache(),
         }
     }
 
+    /// Makes another command line of the same home, as in a second terminal: without arguments.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            home: self.home.clone(),
+            ..Self::new()
+        }
+    }
+
     /// Returns a folder that is gone when this is: the home of the command.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Sets a variable of the environment, which is otherwise empty.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Adds one argument.
@@ -136,6 +155,43 @@ impl Trellis {
         Process::spawn(self.command().args(&self.arguments)).finish()
     }
 
+    /// Runs `trellis` with these arguments to its end and returns what it said as JSON.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn json(&self) -> Value {
+        let line = self.arguments.join(" ".as_ref());
+        self.try_json()
+            .unwrap_or_else(|ended| panic!("{line:?}: {:?}\n{}", ended.code, ended.stderr))
+    }
+
+    /// Runs `trellis` with these arguments to its end and returns what it said as JSON.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    ///
+    /// # Panics
+    /// When it succeeds and says anything but JSON.
+    pub fn try_json(&self) -> Result<Value, Finished> {
+        let mut command = self.command();
+        command.args(&self.arguments).args(["--output", "json"]);
+        let ended = Process::spawn(&mut command).finish();
+        match ended.code {
+            Some(0) => Ok(serde_json::from_str(&ended.stdout).expect("the output is JSON")),
+            _ => Err(ended),
+        }
+    }
+
+    /// Tells whether the host that ran with this home wrote down that it runs `id`, for a start without
+    /// its lattice.
+    pub fn remembers(&self, id: &str) -> bool {
+        let file = "data/lattices/default/hosts/0/lattice.json";
+        let text = std::fs::read(self.home().join(file)).unwrap_or_default();
+        let known: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let has = |kind: &str| known[kind].get(id).is_some();
+        has("components") || has("providers")
+    }
+
     fn command(&self) -> Command {
         let mut line = self.wrapper.clone();
         line.push(binary().into());
@@ -145,7 +201,8 @@ impl Trellis {
         command
             .env_clear()
             .env("HOME", self.home())
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.environment.iter().cloned());
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
@@ -173,6 +230,15 @@ pub struct Host {
 }
 
 impl Host {
+    /// Returns its id.
+    ///
+    /// # Panics
+    /// When it told none.
+    pub fn host_id(&self) -> String {
+        let id = self.report["host_id"].as_str();
+        id.expect("the report has the id of the host").to_owned()
+    }
+
     /// Returns the address of its gateway, where it has one.
     ///
     /// # Panics

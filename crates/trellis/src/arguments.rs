@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    call, completions, config, context, doctor, events, get, label, link, logs, ping, scale, start,
-    stop, update,
+    call, completions, config, context, doctor, drain, events, get, label, link, logs, ping, scale,
+    start, stop, update,
 };
 use crate::connection::ConnectionOptions;
 
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Scale(scale::Scale),
     Update(update::Update),
     Stop(stop::Stop),
+    Drain(drain::Drain),
+    Resume(drain::Resume),
     Link(link::Link),
     Config(config::Config),
     Label(label::Label),

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod doctor;
+pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod get;
 mod inspect;
@@ -45,6 +46,8 @@ fn client(command: Command) -> Result<(), Failure> {
             Command::Scale(it) => scale::run(it).await,
             Command::Update(it) => update::run(it).await,
             Command::Stop(it) => stop::run(it).await,
+            Command::Drain(it) => drain::drain(it).await,
+            Command::Resume(it) => drain::resume(it).await,
             Command::Link(it) => link::run(it).await,
             Command::Config(it) => config::run(it).await,
             Command::Label(it) => label::run(it).await,

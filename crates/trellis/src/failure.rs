@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// The same failure, of what was typed.
-    pub(crate) fn as_usage(self) -> Self {
+    pub(crate) fn into_usage(self) -> Self {
         Self {
             code: USAGE,
             ..self

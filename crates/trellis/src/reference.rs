@@ -116,15 +116,15 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> String {
-        let read = Reference::parse_in(text, false, Path::new("/work/app"));
+        let read = Reference::parse_in(text, false, Path::new("/srv/app"));
         read.unwrap().as_str().to_owned()
     }
 
     #[test]
     fn paths_become_absolute_and_images_stay() {
-        assert_eq!(read("web.wasm"), "file:///work/app/web.wasm");
-        assert_eq!(read("./web.wasm"), "file:///work/app/web.wasm");
-        assert_eq!(read("../web.wasm"), "file:///work/web.wasm");
+        assert_eq!(read("web.wasm"), "file:///srv/app/web.wasm");
+        assert_eq!(read("./web.wasm"), "file:///srv/app/web.wasm");
+        assert_eq!(read("../web.wasm"), "file:///srv/web.wasm");
         assert_eq!(read("file:///opt/web.wasm"), "file:///opt/web.wasm");
         for image in [
             "ghcr.io/acme/web:1.0",

@@ -132,7 +132,7 @@ async fn latest(
     match failure {
         Some(error) if !answered => Err(session.failure(&error)),
         _ => {
-            lines.sort_by(|a, b| (a.time, a.sequence).cmp(&(b.time, b.sequence)));
+            lines.sort_by_key(|line| (line.time, line.sequence));
             Ok(lines)
         }
     }

@@ -18,7 +18,7 @@ use crate::{hosts, output};
 ///
 /// Calls in flight end on the old code; no request is lost.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis update cart ghcr.io/acme/cart:1.1")]
+#[command(after_help = "Example:\n  trellis update cart ./build/cart.wasm")]
 pub(crate) struct Update {
     /// The component
     #[arg(value_name = "ID", value_parser = component_id, add = live(Live::Components))]

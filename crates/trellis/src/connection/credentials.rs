@@ -265,7 +265,7 @@ mod tests {
         for secret in ["eyJ0.eyJ1.abc", seed.as_str()] {
             assert!(is_secret(secret), "{secret}");
         }
-        for path in ["/home/me/seed", "seed.nk", "S", "eyJ.txt"] {
+        for path in ["/etc/nats/seed", "seed.nk", "S", "eyJ.txt"] {
             assert!(!is_secret(path), "{path}");
         }
     }

@@ -58,7 +58,7 @@ impl Session {
         let hint = error.hint();
         let failure = self.failed(&with_causes(error), hint.as_deref());
         match error {
-            ClientError::Invalid { .. } => failure.as_usage(),
+            ClientError::Invalid { .. } => failure.into_usage(),
             _ => failure,
         }
     }

@@ -20,7 +20,7 @@ fn a_context_is_written_shown_selected_and_removed() {
         .json();
     insta::assert_snapshot!(
         list,
-        @r#"{"current":null,"contexts":[{"name":"shop","state":"","lattice":"shop","servers":["nats://…@shop:4222"]}]}"#
+        @r#"{"contexts":[{"lattice":"shop","name":"shop","servers":["nats://…@shop:4222"],"state":""}],"current":null}"#
     );
     assert_eq!(
         environment.run(&["context", "select", "shop"]).stdout,

@@ -6,7 +6,7 @@ use crate::environment::Environment;
 const COLUMNS: usize = 80;
 
 /// Every command that does something, as it is typed.
-const VERBS: [&str; 36] = [
+const VERBS: [&str; 38] = [
     "get hosts",
     "get inventory",
     "get components",
@@ -20,6 +20,8 @@ const VERBS: [&str; 36] = [
     "stop component",
     "stop provider",
     "stop host",
+    "drain",
+    "resume",
     "link put",
     "link del",
     "config put",

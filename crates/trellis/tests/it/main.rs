@@ -1,6 +1,8 @@
 //! The binary starts, says of itself what it should, and talks to a lattice. What it does for a person with a
 //! real host is tested in the package `trellis-tests`.
 
+#![allow(clippy::unwrap_used)]
+
 mod bad_input;
 mod completions;
 mod contexts;

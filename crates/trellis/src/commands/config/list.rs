@@ -90,7 +90,7 @@ async fn stored(session: &Session) -> Option<BTreeSet<String>> {
     if !lattice.server_info().is_some_and(|it| it.jetstream) {
         return None;
     }
-    let name = BucketName::new(&config_bucket(lattice.name())).ok()?;
+    let name = BucketName::new(config_bucket(lattice.name())).ok()?;
     // A bucket that is missing must not be made by somebody who only looks.
     let bucket =
         JetStreamStore::new(lattice.clone(), BucketDefaults::default()).bucket_unchecked(&name);

@@ -37,7 +37,7 @@ pub(super) fn examine() -> Group {
 
 fn disk() -> DoctorCheck {
     let name = "disk";
-    let Ok(folder) = folders::data(None) else {
+    let Ok(folder) = folders::data(std::env::var_os("TRELLIS_DATA").map(Into::into)) else {
         let remedy = "set HOME, or name a folder with `--data FOLDER`";
         return check(
             name,

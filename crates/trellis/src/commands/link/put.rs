@@ -18,10 +18,13 @@ use crate::{hosts, output};
 /// A link of the same source, target, package and name is replaced. It takes effect at once, without a
 /// restart of either end.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    override_usage = "trellis link put [OPTIONS] --interface <INTERFACE>\n               <SOURCE> <TARGET> <NAMESPACE> <PACKAGE>",
+    after_help = "Examples:\n  \
     trellis link put cart kv wasi keyvalue --interface store,atomics\n  \
     trellis link put http cart wasi http --interface incoming-handler \\\n    \
-    --source-config http-cart")]
+    --source-config http-cart"
+)]
 pub(crate) struct Put {
     /// Who calls
     #[arg(value_name = "SOURCE", value_parser = component_id, add = live(Live::Ids))]

@@ -27,7 +27,7 @@ pub(crate) const CONFIG_ANNOTATION: &str = "trellis.dev/config";
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     trellis start component ./cart.wasm\n  \
-    trellis start component ghcr.io/acme/cart:1.0 --instances 3 --spread zone\n  \
+    trellis start component ./cart.wasm --instances 3 --spread zone\n  \
     trellis start component ./cart.wasm --id cart --host blue-river --config cart")]
 pub(crate) struct Component {
     /// An image, or the path of a component

@@ -20,8 +20,7 @@ use crate::{hosts, output};
 /// The hosts of the lattice are asked which of them would run it, and one is chosen.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    trellis start provider ghcr.io/wasmcloud/http-server:0.27.0 --id http\n  \
-    trellis start provider ./nats-kv --id kv --label zone=a --config kv")]
+    trellis start provider builtin:http-server --id http --label zone=a")]
 pub(crate) struct Provider {
     /// An image, or the path of a provider
     #[arg(value_name = "REF", value_hint = clap::ValueHint::FilePath)]
