@@ -518,3 +518,36 @@ fn mistakes_name_the_lattice_the_part_that_is_missing_and_what_to_do() {
         );
     }
 }
+
+#[test]
+fn a_drained_host_leaves_what_any_host_can_do_to_the_others() {
+    let site = Site::of(2);
+    let id = site.hosts[0].host_id();
+    assert_eq!(site.ask(&["drain", &id])["mode"], "draining");
+    let put = |name: &str| {
+        let link = ["link", "put", "cart", "kv", "wasi", "keyvalue"];
+        let command = site.desk().args(link);
+        command.args(["--interface", "store", "--name", name]).run()
+    };
+    // Until the hosts have heard of each other, the drained one may be asked, and says why it refuses.
+    wait_until("the other host is asked", || put("first").code == Some(0));
+    wait_until("the drained host knows that", || {
+        (0..8).all(|_| put("first").code == Some(0))
+    });
+    for number in 0..8 {
+        let ended = put(&format!("n{number}"));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    let image = guest("http_hello").display().to_string();
+    let refused = site.desk();
+    let refused = refused.args(["start", "component", &image, "--id", "hello", "--host", &id]);
+    let refused = refused.run();
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("trellis resume"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(site.ask(&["resume", &id])["mode"], "joined");
+    site.start("http_hello", "hello", &["--host", &id]);
+}

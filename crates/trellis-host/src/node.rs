@@ -267,6 +267,7 @@ impl Node {
                 self.converge().await;
                 continue;
             }
+            self.share_requests().await;
             let state = connection.borrow_and_update().clone();
             if self.follow_connection(&mut seen, state).await {
                 continue;
@@ -301,6 +302,18 @@ impl Node {
         }
         self.lattice.drain().await;
         report
+    }
+
+    /// Leaves the requests that any host answers to the others while this one would refuse them. Where
+    /// there are no others, whoever asks is told why.
+    async fn share_requests(&mut self) {
+        let takes_part = self.machine.takes_shared_requests() || self.elsewhere.is_alone();
+        if let Err(error) = self.inbox.share(&self.lattice, takes_part).await {
+            tracing::warn!(
+                error = with_causes(&error),
+                "requests to any host are left to others"
+            );
+        }
     }
 
     /// Returns the machine's time.

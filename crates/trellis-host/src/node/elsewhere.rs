@@ -123,6 +123,11 @@ impl Elsewhere {
         Some(host)
     }
 
+    /// Tells whether no other host is known.
+    pub(super) fn is_alone(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
     /// Returns everything that runs on some other host.
     pub(super) fn components(&self) -> BTreeSet<ComponentId> {
         let hosts = self.hosts.values();

@@ -6,7 +6,13 @@ use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
 use trellis_node::{Envelope, Input, ReplyTo};
 
 /// Every subscription on which requests come.
-pub(super) struct Inbox(SelectAll<Subscription>);
+pub(super) struct Inbox {
+    /// What only this host answers, or every host does.
+    own: SelectAll<Subscription>,
+    /// What one host of a queue group answers: absent while others do it better.
+    shared: Option<SelectAll<Subscription>>,
+    wanted_shared: Vec<(String, String)>,
+}
 
 impl Inbox {
     /// Subscribes to everything that a host hears.
@@ -22,14 +28,42 @@ impl Inbox {
             component: true,
             provider: true,
         };
-        let mut all = SelectAll::new();
+        let mut own = SelectAll::new();
+        let mut wanted_shared = Vec::new();
         for wanted in subjects.host_subscriptions(host_id, auctions) {
-            all.push(match wanted.queue_group {
-                Some(group) => lattice.queue_subscribe(&wanted.subject, &group).await?,
-                None => lattice.subscribe(&wanted.subject).await?,
-            });
+            match wanted.queue_group {
+                Some(group) => wanted_shared.push((wanted.subject, group)),
+                None => own.push(lattice.subscribe(&wanted.subject).await?),
+            }
         }
-        Ok(Self(all))
+        let mut inbox = Self {
+            own,
+            shared: None,
+            wanted_shared,
+        };
+        inbox.share(lattice, true).await?;
+        Ok(inbox)
+    }
+
+    /// Joins the queue groups, or leaves them, so that their requests go to other hosts.
+    ///
+    /// # Errors
+    /// A connection that takes no subscription. The groups are not joined then.
+    pub(super) async fn share(
+        &mut self,
+        lattice: &Lattice,
+        takes_part: bool,
+    ) -> Result<(), SubscribeError> {
+        if !takes_part {
+            self.shared = None;
+        } else if self.shared.is_none() {
+            let mut shared = SelectAll::new();
+            for (subject, group) in &self.wanted_shared {
+                shared.push(lattice.queue_subscribe(subject, group).await?);
+            }
+            self.shared = Some(shared);
+        }
+        Ok(())
     }
 
     /// Returns the next request; `None` once the connection is closed.
@@ -37,7 +71,13 @@ impl Inbox {
     /// # Cancel safety
     /// Cancelling loses no request.
     pub(super) async fn next(&mut self) -> Option<Message> {
-        self.0.next().await
+        match &mut self.shared {
+            None => self.own.next().await,
+            Some(shared) => tokio::select! {
+                message = self.own.next() => message,
+                message = shared.next() => message,
+            },
+        }
     }
 }
 
