@@ -551,3 +551,34 @@ fn a_drained_host_leaves_what_any_host_can_do_to_the_others() {
     assert_eq!(site.ask(&["resume", &id])["mode"], "joined");
     site.start("http_hello", "hello", &["--host", &id]);
 }
+
+#[test]
+fn metrics_tell_the_mode() {
+    let mut site = Site::of(0);
+    let command = site.host_command('a').args(["--metrics", "127.0.0.1:0"]);
+    let host = command.up();
+    let url = host.report["metrics"].as_str().unwrap();
+    let address = url
+        .strip_prefix("http://")
+        .and_then(|it| it.strip_suffix("/metrics"));
+    let address: SocketAddr = address.unwrap().parse().unwrap();
+    let tells = |line: &str| get(address, "/metrics").text().contains(line);
+    wait_until("it says that it has joined", || {
+        tells("trellis_host_mode{mode=\"joined\"} 1") && tells("trellis_lattice_connected 1")
+    });
+    site.server.kill();
+    wait_until("it says that it is on its own", || {
+        tells("trellis_host_mode{mode=\"detached\"} 1") && tells("trellis_lattice_connected 0")
+    });
+    assert_eq!(get(address, "/").status, 404);
+    let taken = site
+        .host_command('b')
+        .args(["--metrics", &address.to_string()]);
+    let refused = taken.try_up().unwrap_err();
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains(&address.to_string()),
+        "{}",
+        refused.stderr
+    );
+}

@@ -15,6 +15,7 @@ mod elsewhere;
 mod inbox;
 mod lease;
 mod log_book;
+mod metrics;
 mod providers;
 mod recall;
 mod recollection;
@@ -39,10 +40,12 @@ use trellis_node::{ComponentSettings, Effect, Identity, Input, Machine, Millis, 
 use trellis_wrpc::{Client, Config, OpenError, Server, ServerConfig, Transport};
 
 pub use self::log_book::{FollowedLines, LogBook};
+pub use self::metrics::{Metrics, MetricsError};
 
 use self::components::ComponentDone;
 use self::elsewhere::Elsewhere;
 use self::inbox::Inbox;
+use self::metrics::Figures;
 use self::providers::Provider;
 use self::recall::Memory;
 use self::recollection::RecollectionFile;
@@ -68,6 +71,8 @@ pub struct NodeConfig {
     pub recollection: Option<PathBuf>,
     /// The subjects of the control interface.
     pub subjects: Subjects,
+    /// Where its metrics are served, if anywhere.
+    pub metrics: Option<Metrics>,
     /// Its log.
     pub log_book: LogBook,
     /// The lines of it that somebody follows.
@@ -148,6 +153,7 @@ pub struct Node {
     /// The lattice was reached once.
     was_reached: bool,
     started: Instant,
+    metrics: Option<Metrics>,
     log_book: LogBook,
     followed: FollowedLines,
 }
@@ -166,6 +172,7 @@ impl Node {
             store,
             recollection,
             subjects,
+            metrics,
             log_book,
             followed,
         } = config;
@@ -223,6 +230,7 @@ impl Node {
             has_joined: false,
             was_reached,
             started,
+            metrics,
             log_book,
             followed,
         };
@@ -246,6 +254,11 @@ impl Node {
     /// Returns where the lattice is reached.
     pub fn server(&self) -> &str {
         self.lattice.servers()
+    }
+
+    /// Returns where the metrics are, if anywhere.
+    pub fn metrics(&self) -> Option<String> {
+        self.metrics.as_ref().map(Metrics::url)
     }
 
     /// Returns who the host is.
@@ -297,6 +310,7 @@ impl Node {
                 _ = tick.tick() => {
                     self.input(Input::Tick);
                     self.remember();
+                    self.tell_figures();
                 }
             }
         }
@@ -314,6 +328,25 @@ impl Node {
                 "requests to any host are left to others"
             );
         }
+    }
+
+    fn tell_figures(&self) {
+        let Some(metrics) = &self.metrics else {
+            return;
+        };
+        let connection = self.lattice.state().borrow().clone();
+        let machine = &self.machine;
+        metrics.tell(Figures {
+            mode: machine.mode(),
+            mode_for: Duration::from_millis(self.now().0.saturating_sub(machine.mode_since().0)),
+            is_connected: connection.is_connected(),
+            connects: connection.connects,
+            messages_dropped: connection.messages_dropped,
+            refusals: connection.refusals,
+            components: machine.components().count(),
+            providers: machine.providers().count(),
+            calls_open: self.transport.calls_open(),
+        });
     }
 
     /// Returns the machine's time.

@@ -88,6 +88,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "MIB", env = "TRELLIS_GUEST_MEMORY", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     pub(crate) guest_memory: Option<u64>,
 
+    /// Serve metrics of the host here, at `/metrics`, in the text format of OpenMetrics
+    #[arg(long, value_name = "IP:PORT", env = "TRELLIS_METRICS")]
+    pub(crate) metrics: Option<SocketAddr>,
+
     /// Give the host a label, such as `zone=eu-1`; hosts are chosen by them
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) labels: Vec<(String, String)>,

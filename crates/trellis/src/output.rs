@@ -56,6 +56,9 @@ pub(crate) struct UpOutput<'a> {
     lattice: &'a str,
     /// Where the lattice is reached, such as `nats://127.0.0.1:4222`.
     server: &'a str,
+    /// Where the metrics are, where they are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     applications: Vec<ApplicationOutput<'a>>,
     /// Addresses, `IP:PORT`.
     listening: Vec<String>,
@@ -99,6 +102,7 @@ impl<'a> From<&'a Node> for UpOutput<'a> {
             host_id: node.host_id().as_str(),
             lattice: node.lattice_name().as_str(),
             server: node.server(),
+            metrics: node.metrics(),
             applications: report
                 .applications
                 .iter()

@@ -13,7 +13,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use trellis_control::Subjects;
 use trellis_core::LatticeName;
 use trellis_host::{
-    Deployable, FollowedLines, GatewayLimits, Host, HostConfig, HostReport, LogBook, Node,
+    Deployable, FollowedLines, GatewayLimits, Host, HostConfig, HostReport, LogBook, Metrics, Node,
     NodeConfig, ShutdownSignal, shutdown_channel,
 };
 use trellis_manifest::{MANIFEST_BYTES_MAX, Source, parse_all, render_all};
@@ -59,6 +59,7 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         resolved,
         identity,
         log,
+        metrics: up.metrics,
     };
     runtime.block_on(serve(start, up.output))
 }
@@ -92,6 +93,8 @@ struct Start {
     resolved: Resolved,
     identity: Identity,
     log: (LogBook, FollowedLines),
+    /// Where metrics are to be served.
+    metrics: Option<SocketAddr>,
 }
 
 /// What was read from the paths.
@@ -225,7 +228,16 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         resolved,
         mut identity,
         log: (log_book, followed),
+        metrics,
     } = start;
+    let metrics = match metrics {
+        Some(address) => Some(
+            Metrics::serve(address)
+                .await
+                .map_err(|error| Failure::new(&error, None))?,
+        ),
+        None => None,
+    };
     let Joined {
         lattice,
         store,
@@ -260,6 +272,7 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         store,
         recollection: place.as_ref().map(lattice::Place::recollection),
         subjects,
+        metrics,
         log_book,
         followed,
     };
@@ -352,6 +365,9 @@ fn show(node: &Node) -> Result<(), Failure> {
     }
     if report.applications.is_empty() {
         eprintln!("host ready; nothing to run. Start with a path: `trellis up app.wasm`");
+    }
+    if let Some(url) = node.metrics() {
+        eprintln!("metrics at {url}");
     }
     eprintln!("press Ctrl-C to stop");
     Ok(())
