@@ -1,8 +1,13 @@
-//! What one component may spend, and how its instances are reused.
+//! What one component may spend, how its instances are reused, and how large a value may travel.
 
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
+
+/// Bytes of one value that travels: all parameters or the result of one call, streams not included. The
+/// largest batch of key-value fits (32 MiB and its keys); a host call may copy twice this out of a guest,
+/// and a value is held twice while its pieces are joined. What is larger belongs in a stream.
+pub const WIRE_BYTES_MAX: usize = 64 << 20;
 
 /// The budget of one component. Every field is enforced by the engine; a manifest's `limits` trait
 /// changes single fields of the default.

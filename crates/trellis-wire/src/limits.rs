@@ -1,5 +1,7 @@
 //! What one message may cost whoever receives it.
 
+use trellis_core::WIRE_BYTES_MAX;
+
 const MIB: usize = 1 << 20;
 
 /// The bounds that bytes from outside are held to. (Nesting is bounded where a type is compiled, by
@@ -18,9 +20,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // Several times the largest payload that NATS can be set to carry at once (64 MiB is its
-            // hard bound, 1 MiB its default); what is larger belongs in a stream.
-            wire_bytes_max: 32 * MIB,
+            wire_bytes_max: WIRE_BYTES_MAX,
             // A value takes 32 bytes on the host: 128 MiB, which is also the default budget of one
             // host call in the engine.
             values_max: 4 * MIB,

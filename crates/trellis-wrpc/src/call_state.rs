@@ -476,10 +476,7 @@ impl CallState {
             Err(error) => return Poll::Ready(Err(error)),
         };
         if outbound.stopped || all_stopped {
-            return Poll::Ready(Err(CallError::new(
-                ErrorClass::Cancelled,
-                "the reader of the stream went away",
-            )));
+            return Poll::Ready(Err(reader_gone()));
         }
         let allowed = window.max(outbound.credit).saturating_sub(sent);
         if allowed == 0 {
@@ -487,6 +484,23 @@ impl CallState {
             return Poll::Pending;
         }
         Poll::Ready(Ok(allowed))
+    }
+
+    /// Waits until nobody reads a channel of ours any more.
+    pub(crate) fn poll_stopped(&self, cx: &mut Context<'_>, path: &IndexPath) -> Poll<CallError> {
+        let mut inner = self.lock();
+        if let Some(error) = &inner.failure {
+            return Poll::Ready(error.clone());
+        }
+        let all_stopped = inner.all_stopped;
+        match inner.outbound(path) {
+            Ok(outbound) if !(outbound.stopped || all_stopped) => {
+                outbound.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(_) => Poll::Ready(reader_gone()),
+            Err(error) => Poll::Ready(error),
+        }
     }
 
     /// Notes that we write to this channel, so that the call is not finished before it.
@@ -575,6 +589,11 @@ impl Inner {
                 .filter_map(|(_, it)| it.waker.take()),
         );
     }
+}
+
+fn reader_gone() -> CallError {
+    let text = "the reader of the stream went away";
+    CallError::new(ErrorClass::Cancelled, text)
 }
 
 /// Finds the entry of `path`, or makes it.

@@ -141,6 +141,15 @@ impl ChannelWriter {
         Ok(())
     }
 
+    /// Waits until nobody reads the channel any more, for writers that have nothing to send yet: its
+    /// reader went away, or the call ended. A reader of 1.x does not tell when it goes away.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn stopped(&mut self) -> CallError {
+        poll_fn(|cx| self.call.state.poll_stopped(cx, &self.path)).await
+    }
+
     /// Says that the channel is complete.
     ///
     /// # Errors

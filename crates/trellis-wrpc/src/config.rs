@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trellis_core::WIRE_BYTES_MAX;
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
@@ -32,9 +34,7 @@ impl Config {
     pub fn new(host_id: impl Into<String>) -> Self {
         Self {
             host_id: host_id.into(),
-            // As much as one host call may copy out of a guest is 128 MiB; a value crosses two of
-            // them and is held twice while its pieces are joined.
-            value_bytes_max: 64 * MIB,
+            value_bytes_max: WIRE_BYTES_MAX,
             // A peer of 1.x knows no flow control. 16 MiB is what a local sender can write in the
             // 10 ms that a busy reader may need; a slower reader loses its call, not the others.
             call_buffered_bytes_max: 16 * MIB,

@@ -121,8 +121,12 @@ impl Transport {
     /// Waits until the server has seen everything that this connection sent, subscriptions included.
     ///
     /// # Errors
-    /// Unavailable or deadline, when the server does not answer within 5 s.
+    /// Unavailable at once while there is no connection; deadline, when the server does not answer
+    /// within 5 s.
     pub async fn settle(&self) -> Result<(), CallError> {
+        if self.shared.is_disconnected() {
+            return Err(CallError::unavailable("there is no connection to NATS"));
+        }
         let deadline = Instant::now() + std::time::Duration::from_secs(5);
         let state = Arc::new(CallState::new(Side::Caller, deadline, self.shared.bounds()));
         let Some(id) = self.shared.slots.insert(state.clone()) else {

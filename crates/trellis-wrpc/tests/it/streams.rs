@@ -212,7 +212,31 @@ async fn a_handler_that_does_not_read_its_stream_stops_the_writer() {
         }
     };
     assert_eq!(within(write).await.class(), ErrorClass::Cancelled);
+    assert_eq!(
+        within(writer.stopped()).await.class(),
+        ErrorClass::Cancelled
+    );
     assert_eq!(call.result().await.unwrap(), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_with_nothing_to_send_hears_that_its_reader_went_away() {
+    let nats = NatsServer::start();
+    let (mut server, client) = (Host::start(&nats, "a").await, Host::start(&nats, "b").await);
+    server
+        .serve("wait", |invocation: Invocation| async move {
+            let mut writer = invocation.result_writer(path())?;
+            let rest = async move { Err(writer.stopped().await) };
+            Ok(Reply::with_rest("ok", rest))
+        })
+        .await;
+    let call = start(&client, "wait", Offer::Extended).await;
+    assert_eq!(call.result().await.unwrap(), "ok");
+    let reader = call.result_reader(path());
+    drop(reader);
+    server.is_idle().await;
+    drop(call);
+    client.is_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
