@@ -1,17 +1,80 @@
 //! `wrpc:http@0.1.0`: what a gateway or an outgoing call says to a component or provider.
 //!
 //! `handle(request) -> result<response, error-code>`; an outgoing call also gives
-//! `option<request-options>`. The body and the trailers of a request are on the channels 0.0 and 0.1
-//! of the parameters, those of a response on 0.0 and 0.1 of the results. A body that fails just ends,
-//! so whoever reads one compares it with its `content-length`.
+//! `option<request-options>`. A body and trailers that are not part of the value are on the channels
+//! 0.0 and 0.1 of the parameters for a request, of the results for a response. A body that fails just
+//! ends, so whoever reads one compares it with its `content-length`.
 
 use super::codec::{record, variant};
-use super::{Bytes, Decode, Encode, Pending};
-use crate::{DecodeError, Reader};
+use super::{Bytes, Decode, Encode};
+use crate::error::Fault;
+use crate::{DecodeError, Reader, write};
+
+/// Names and values of one set of fields that are read: several times what gateways take. A value takes
+/// 16 bytes here and may take one on the wire.
+pub const FIELDS_MAX: usize = 4_096;
 
 /// Headers or trailers: each name once, with all its values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields<'a>(pub Vec<(&'a str, Vec<Bytes<'a>>)>);
+
+/// A body: `stream<u8>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// It comes on its channel.
+    Pending,
+    /// This is all of it. Never empty: the encoding has no word for an empty body that is complete.
+    Whole(&'a [u8]),
+}
+
+impl Encode for Body<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Pending => out.push(0),
+            Self::Whole(bytes) => write::bytes(out, bytes),
+        }
+    }
+}
+
+impl<'a> Decode<'a> for Body<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(match reader.bytes()? {
+            [] => Self::Pending,
+            bytes => Self::Whole(bytes),
+        })
+    }
+}
+
+/// Trailers: `future<option<fields>>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trailers<'a> {
+    /// They come on their channel.
+    Pending,
+    /// They are these, or there are none.
+    Ready(Option<Fields<'a>>),
+}
+
+impl Encode for Trailers<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Pending => out.push(0),
+            Self::Ready(fields) => {
+                out.push(1);
+                fields.encode(out);
+            }
+        }
+    }
+}
+
+impl<'a> Decode<'a> for Trailers<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(if reader.bool()? {
+            Self::Ready(Decode::decode(reader)?)
+        } else {
+            Self::Pending
+        })
+    }
+}
 
 impl Encode for Fields<'_> {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -21,8 +84,32 @@ impl Encode for Fields<'_> {
 
 impl<'a> Decode<'a> for Fields<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Decode::decode(reader).map(Self)
+        let mut left = FIELDS_MAX;
+        let names = count(reader, &mut left)?;
+        let mut fields = Vec::new();
+        for _ in 0..names {
+            let name = reader.string()?;
+            let mut values = Vec::new();
+            for _ in 0..count(reader, &mut left)? {
+                values.push(Decode::decode(reader)?);
+            }
+            fields.push((name, values));
+        }
+        Ok(Self(fields))
     }
+}
+
+/// Reads how many entries a list has, of those that are `left`.
+fn count(reader: &mut Reader<'_>, left: &mut usize) -> Result<u32, DecodeError> {
+    let start = *reader;
+    let count = reader.u32()?;
+    *left = left.checked_sub(count as usize).ok_or_else(|| {
+        start.error(Fault::Limit {
+            limit: "FIELDS_MAX",
+            max: FIELDS_MAX,
+        })
+    })?;
+    Ok(count)
 }
 
 /// A method, as in `wasi:http@0.2.0`.
@@ -70,10 +157,10 @@ variant!(Scheme { 0 Http, 1 Https, 2 Other(name) });
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The body: a `stream<u8>`.
-    pub body: Pending,
-    /// The trailers: a `future<option<fields>>`.
-    pub trailers: Pending,
+    /// The body.
+    pub body: Body<'a>,
+    /// The trailers.
+    pub trailers: Trailers<'a>,
     /// The method.
     pub method: Method,
     /// The path and the query.
@@ -91,10 +178,10 @@ record!(Request<'a> { body, trailers, method, path_with_query, scheme, authority
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The body: a `stream<u8>`.
-    pub body: Pending,
-    /// The trailers: a `future<option<fields>>`.
-    pub trailers: Pending,
+    /// The body.
+    pub body: Body<'a>,
+    /// The trailers.
+    pub trailers: Trailers<'a>,
     /// The status.
     pub status: u16,
     /// The headers.

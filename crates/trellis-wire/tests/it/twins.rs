@@ -2,8 +2,8 @@
 
 use trellis_wire::plan::Plan;
 use trellis_wire::twins::http::{
-    ErrorCode, FieldSize, Fields, HandleResult, IncomingParams, Method, OutgoingParams, Request,
-    RequestOptions, Response, Scheme,
+    Body, ErrorCode, FIELDS_MAX, FieldSize, Fields, HandleResult, IncomingParams, Method,
+    OutgoingParams, Request, RequestOptions, Response, Scheme, Trailers,
 };
 use trellis_wire::twins::{
     Bytes, Decode, Encode, Pending, blobstore, from_wire, keyvalue, messaging, to_wire,
@@ -43,8 +43,8 @@ fn check_wire(ty: &Type, wire: &[u8]) {
 
 fn request() -> Request<'static> {
     Request {
-        body: Pending,
-        trailers: Pending,
+        body: Body::Pending,
+        trailers: Trailers::Pending,
         method: Method::Get,
         path_with_query: Some("/a"),
         scheme: Some(Scheme::Http),
@@ -81,14 +81,45 @@ fn http_agrees_with_its_wit() {
     assert_eq!(from_wire::<OutgoingParams<'_>>(&wire), Ok(params));
 
     let result: HandleResult<'_> = Ok(Response {
-        body: Pending,
-        trailers: Pending,
+        body: Body::Pending,
+        trailers: Trailers::Pending,
         status: 404,
         headers,
     });
     let wire = to_wire(&result);
     check_wire(&wit_type("http", "handle-result"), &wire);
     assert_eq!(from_wire::<HandleResult<'_>>(&wire), Ok(result));
+}
+
+#[test]
+fn a_small_body_and_its_trailers_may_be_part_of_the_value() {
+    let result: HandleResult<'_> = Ok(Response {
+        body: Body::Whole(b"hello"),
+        trailers: Trailers::Ready(Some(Fields(vec![("sum", vec![Bytes(b"7")])]))),
+        status: 200,
+        headers: Fields::default(),
+    });
+    let wire = to_wire(&result);
+    check_wire(&wit_type("http", "handle-result"), &wire);
+    assert_eq!(from_wire::<HandleResult<'_>>(&wire), Ok(result));
+    let none = Request {
+        trailers: Trailers::Ready(None),
+        ..request()
+    };
+    let wire = to_wire(&(none.clone(),));
+    assert_eq!(from_wire::<IncomingParams<'_>>(&wire), Ok((none,)));
+}
+
+#[test]
+fn fields_are_bounded_however_small_they_are() {
+    let mut wire = vec![0x81, 0x20]; // one name more than there may be
+    wire.extend(vec![0; 2 * (FIELDS_MAX + 1)]);
+    let error = from_wire::<Fields<'_>>(&wire).unwrap_err();
+    assert!(matches!(error.fault, Fault::Limit { max, .. } if max == FIELDS_MAX));
+    let mut wire = vec![1, 0, 0x80, 0x20]; // one name with as many values: one too many in all
+    wire.extend(vec![0; FIELDS_MAX]);
+    let error = from_wire::<Fields<'_>>(&wire).unwrap_err();
+    assert!(matches!(error.fault, Fault::Limit { .. }));
 }
 
 #[test]
