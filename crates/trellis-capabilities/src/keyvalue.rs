@@ -5,6 +5,7 @@
 
 mod adapter;
 mod embedded;
+mod link;
 mod memory;
 
 use std::fmt;
@@ -14,8 +15,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use trellis_core::ComponentId;
 
-pub use adapter::{KeyValue, KeyValueLink};
+pub use adapter::KeyValue;
 pub use embedded::{EmbeddedBackend, OpenError, OpenOptions};
+pub use link::{KeyValueLink, OpenLink};
 pub use memory::{MEMORY_BUCKETS_MAX, MemoryBackend};
 
 /// The longest key. Long enough for every path and URL in common use, short enough that a page of
@@ -109,6 +111,12 @@ pub enum KeyValueError {
         /// What it said.
         reason: String,
     },
+    /// A provider elsewhere failed, or cannot be reached.
+    #[error("{message}")]
+    Provider {
+        /// What happened, with the names that tell where.
+        message: String,
+    },
 }
 
 /// The full name of a bucket: the id of the link's target, then the name the guest sees.
@@ -136,6 +144,11 @@ impl BucketName {
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the name without the target.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
     }
 }
 
@@ -207,14 +220,22 @@ pub trait Bucket: Send + Sync + 'static {
     async fn delete_many(&self, keys: Vec<String>) -> Result<(), KeyValueError>;
 }
 
-fn check_key(key: &str) -> Result<(), KeyValueError> {
+/// Holds a key to the bounds of this module, as every backend must.
+///
+/// # Errors
+/// Names the bound.
+pub fn check_key(key: &str) -> Result<(), KeyValueError> {
     if key.len() > KEY_BYTES_MAX {
         return Err(KeyValueError::KeyTooLong { bytes: key.len() });
     }
     Ok(())
 }
 
-fn check_pair(key: &str, value: &Bytes) -> Result<(), KeyValueError> {
+/// Holds a key and its value to the bounds of this module, as every backend must.
+///
+/// # Errors
+/// Names the bound.
+pub fn check_pair(key: &str, value: &Bytes) -> Result<(), KeyValueError> {
     check_key(key)?;
     if value.len() > VALUE_BYTES_MAX {
         return Err(KeyValueError::ValueTooLong { bytes: value.len() });
@@ -222,12 +243,20 @@ fn check_pair(key: &str, value: &Bytes) -> Result<(), KeyValueError> {
     Ok(())
 }
 
-fn check_keys(keys: &[String]) -> Result<(), KeyValueError> {
+/// Holds the keys of a batch to the bounds of this module, as every backend must.
+///
+/// # Errors
+/// Names the bound.
+pub fn check_keys(keys: &[String]) -> Result<(), KeyValueError> {
     check_entries(keys.len())?;
     keys.iter().try_for_each(|key| check_key(key))
 }
 
-fn check_pairs(pairs: &[(String, Bytes)]) -> Result<(), KeyValueError> {
+/// Holds the pairs of a batch to the bounds of this module, as every backend must.
+///
+/// # Errors
+/// Names the bound.
+pub fn check_pairs(pairs: &[(String, Bytes)]) -> Result<(), KeyValueError> {
     check_entries(pairs.len())?;
     let mut total = BatchBytes::default();
     for (key, value) in pairs {
@@ -304,6 +333,8 @@ mod tests {
             BucketName::new(&target, "carts").unwrap().as_str(),
             "kv/carts"
         );
+        let deep = BucketName::new(&target, "carts/of/today").unwrap();
+        assert_eq!(deep.name(), "carts/of/today");
         for name in ["", "a\0b", "a\nb", &"x".repeat(BUCKET_NAME_BYTES_MAX + 1)] {
             assert_eq!(
                 BucketName::new(&target, name),

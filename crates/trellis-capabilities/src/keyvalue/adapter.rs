@@ -11,40 +11,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use trellis_core::{ComponentId, LinkName};
 use trellis_engine::{Capability, State};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
     ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
 };
 
-use super::{Bucket, BucketName, KeyPage, KeyValueBackend, KeyValueError};
-
-/// The name by which guests of wasmCloud 1.x open the bucket of their link.
-const DEFAULT_BUCKET: &str = "default";
-
-/// What a link says about the key-value store it leads to.
-#[derive(Clone, Debug)]
-pub struct KeyValueLink {
-    /// The id of the link's target. Links with the same target share their buckets, others do not.
-    pub target: ComponentId,
-    /// The name of the link.
-    pub name: LinkName,
-    /// The bucket that a guest gets which opens `""`, `"default"` or the name of the link; `default`
-    /// where the link's config has no `bucket`. Every other name opens a bucket of that name.
-    pub bucket: Option<String>,
-}
+use super::{Bucket, KeyPage, KeyValueBackend, KeyValueError, KeyValueLink, OpenLink};
 
 /// `wasi:keyvalue` for one link.
 pub struct KeyValue {
     link: Arc<OpenLink>,
-}
-
-/// A link whose default bucket is resolved.
-struct OpenLink {
-    backend: Arc<dyn KeyValueBackend>,
-    link: KeyValueLink,
-    default: Arc<dyn Bucket>,
 }
 
 impl KeyValue {
@@ -56,25 +33,14 @@ impl KeyValue {
         backend: Arc<dyn KeyValueBackend>,
         link: KeyValueLink,
     ) -> Result<Self, KeyValueError> {
-        let bucket = link.bucket.as_deref().unwrap_or(DEFAULT_BUCKET);
-        let default = backend.bucket(&BucketName::new(&link.target, bucket)?)?;
-        Ok(Self {
-            link: Arc::new(OpenLink {
-                backend,
-                link,
-                default,
-            }),
-        })
+        OpenLink::new(backend, link).map(Self::over)
     }
-}
 
-impl OpenLink {
-    fn open(&self, identifier: &str) -> Result<Arc<dyn Bucket>, KeyValueError> {
-        if ["", DEFAULT_BUCKET, self.link.name.as_str()].contains(&identifier) {
-            return Ok(Arc::clone(&self.default));
+    /// Offers what `link` opens.
+    pub fn over(link: OpenLink) -> Self {
+        Self {
+            link: Arc::new(link),
         }
-        self.backend
-            .bucket(&BucketName::new(&self.link.target, identifier)?)
     }
 }
 
