@@ -39,6 +39,8 @@ pub(crate) enum TargetKind {
     BuiltIn(BuiltIn),
     /// A component, on this host or elsewhere.
     Component,
+    /// A key-value provider that this host does not run.
+    KeyValueElsewhere,
 }
 
 /// Something that keeps a component from running as its blueprint says.
@@ -74,7 +76,7 @@ impl Blueprint {
                 .iter()
                 .map(|import| {
                     let link = blueprint.link(import).0?;
-                    matches!(link.kind, TargetKind::BuiltIn(_)).then(|| WiredLink {
+                    (link.kind != TargetKind::Component).then(|| WiredLink {
                         span: Span::at(1, 1),
                         ..link.clone()
                     })

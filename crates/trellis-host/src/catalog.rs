@@ -26,7 +26,7 @@ pub(crate) struct Running {
     pub(crate) blueprint: Blueprint,
     exports: Arc<[String]>,
     slots: Vec<Slot>,
-    built_in_links: Vec<LinkReport>,
+    provider_links: Vec<LinkReport>,
     led_links: Vec<LinkReport>,
     /// Links that lead nowhere now.
     pub(crate) faults: Vec<Fault>,
@@ -49,7 +49,7 @@ impl Running {
             handle,
             blueprint,
             slots: built.slots,
-            built_in_links: built.links,
+            provider_links: built.links,
             led_links: Vec::new(),
             faults: Vec::new(),
             next: Some(built.generation),
@@ -142,6 +142,6 @@ impl Catalog {
         self.components
             .get(id)
             .into_iter()
-            .flat_map(|running| running.built_in_links.iter().chain(&running.led_links))
+            .flat_map(|running| running.provider_links.iter().chain(&running.led_links))
     }
 }

@@ -15,7 +15,7 @@ use crate::blueprint::{Blueprint, Fault};
 use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::host::Platform;
-use crate::imports::{self, Slot, explain_unsatisfied};
+use crate::imports::{self, RemoteCalls, Slot, explain_unsatisfied};
 use crate::outgoing::LinkedClient;
 use crate::progress::{Observer, Progress};
 use crate::report::LinkReport;
@@ -43,7 +43,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Built {
     pub(crate) generation: Arc<Generation>,
     pub(crate) slots: Vec<Slot>,
-    /// The links to what the host contains.
+    /// The links to providers.
     pub(crate) links: Vec<LinkReport>,
     pub(crate) notes: Vec<String>,
 }
@@ -164,8 +164,9 @@ pub(crate) async fn build(
     platform: &Platform,
     blueprint: &Blueprint,
     compiled: &Compiled,
+    remote: Option<&dyn RemoteCalls>,
 ) -> Result<Built, BuildError> {
-    let bound = imports::bind(platform, blueprint, compiled).await?;
+    let bound = imports::bind(platform, blueprint, compiled, remote).await?;
     let bound = bound.map_err(BuildError::Faults)?;
     let spec = ComponentSpec {
         id: blueprint.id.clone(),

@@ -20,6 +20,7 @@ use crate::deploy::{self, BuildError, Loaded};
 use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::gateways::{BoundGateway, Gateways};
+use crate::http_route::HttpRoute;
 use crate::imports::{self, Neighbour, Neighbours};
 use crate::progress::{Observer, Progress};
 use crate::report::{ApplicationReport, ComponentReport, HostReport};
@@ -170,7 +171,8 @@ impl Host {
                 continue;
             }
             observer.observe(Progress::Starting(blueprint.id.clone()));
-            let built = deploy::build(&self.platform, blueprint, &component.code.compiled).await;
+            let built =
+                deploy::build(&self.platform, blueprint, &component.code.compiled, None).await;
             let built = match built {
                 Ok(built) => built,
                 Err(BuildError::Machine(error)) => return Err(error),
@@ -365,7 +367,9 @@ fn plan_routes(loaded: &[Loaded], routes: &[WiredRoute]) -> Vec<(usize, PlannedR
                 address: route.address,
                 host: route.host.clone(),
                 path_prefix: route.path_prefix.clone(),
-                component: component.handle.clone(),
+                entrance: Arc::new(HttpRoute {
+                    component: component.handle.clone(),
+                }),
             };
             Some((route.application, planned))
         })

@@ -1,17 +1,28 @@
-//! From a request at the gateway to a component.
+//! From a request, at the gateway or of a component of this host, to what answers it.
 
 use std::sync::Arc;
 
-use http::Request;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use trellis_core::ErrorClass;
-use trellis_engine::{CallError, ComponentHandle, OutgoingError, WasiBody};
+use trellis_capabilities::http_client::{LocalFailure, LocalService};
+use trellis_core::{ComponentId, ErrorClass};
+use trellis_engine::{ComponentHandle, OutgoingError, WasiBody};
 use trellis_gateway::{
     BodyError, Handler, HandlerFuture, REQUEST_ID, Refusal, RequestBody, ResponseBody,
 };
 
-/// Serves a route with a component.
+/// The body of a request that a component of this host makes, and of the answer to it.
+type LocalBody = trellis_capabilities::http_client::RequestBody;
+
+/// What answers the requests of a route, wherever they come from.
+pub(crate) trait HttpEntrance: Handler + LocalService {
+    /// Returns the component that answers.
+    fn component(&self) -> &ComponentId;
+}
+
+/// Serves a route with a component of this host.
 pub(crate) struct HttpRoute {
     pub(crate) component: Arc<ComponentHandle>,
 }
@@ -24,11 +35,38 @@ impl Handler for HttpRoute {
             match component.handle_http(request.map(into_guest)).await {
                 Ok(response) => Ok(response.map(into_client)),
                 Err(error) => {
-                    log(&component, id.as_ref(), &error);
-                    Err(refusal(&error))
+                    log(component.id(), id.as_ref(), error.class, error.message());
+                    Err(refusal(error.class))
                 }
             }
         })
+    }
+}
+
+impl LocalService for HttpRoute {
+    fn call(
+        &self,
+        request: Request<LocalBody>,
+    ) -> BoxFuture<'static, Result<Response<LocalBody>, LocalFailure>> {
+        let component = self.component.clone();
+        Box::pin(async move {
+            let request = request
+                .map(|body| WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated)));
+            match component.handle_http(request).await {
+                Ok(response) => Ok(response
+                    .map(|body| LocalBody::new(body.map_err(|error| format!("{error:?}").into())))),
+                Err(error) => Err(LocalFailure {
+                    class: error.class,
+                    message: error.message().to_owned(),
+                }),
+            }
+        })
+    }
+}
+
+impl HttpEntrance for HttpRoute {
+    fn component(&self) -> &ComponentId {
+        self.component.id()
     }
 }
 
@@ -56,10 +94,10 @@ fn into_client(body: trellis_engine::ResponseBody) -> ResponseBody {
 }
 
 /// A client learns the class; the cause is for the operator's log, found by the request's id.
-fn refusal(error: &CallError) -> Refusal {
+pub(crate) fn refusal(class: ErrorClass) -> Refusal {
     Refusal::new(
-        error.class,
-        match error.class {
+        class,
+        match class {
             ErrorClass::Trap => "the component failed",
             ErrorClass::Deadline => "the component did not answer in time",
             ErrorClass::Cancelled => "the request was cancelled",
@@ -70,13 +108,18 @@ fn refusal(error: &CallError) -> Refusal {
     )
 }
 
-fn log(component: &ComponentHandle, id: Option<&http::HeaderValue>, error: &CallError) {
+pub(crate) fn log(
+    component: &ComponentId,
+    id: Option<&http::HeaderValue>,
+    error: ErrorClass,
+    message: &str,
+) {
     let request_id = id.and_then(|id| id.to_str().ok());
-    let (component_id, class) = (component.id().as_str(), error.class.name());
+    let (component_id, class) = (component.as_str(), error.name());
     // Overload is logged by its counters; a line for each refused request would add to the load.
-    if error.class == ErrorClass::Overloaded {
-        tracing::debug!(component_id, request_id, class, "{}", error.message());
+    if error == ErrorClass::Overloaded {
+        tracing::debug!(component_id, request_id, class, "{message}");
     } else {
-        tracing::warn!(component_id, request_id, class, "{}", error.message());
+        tracing::warn!(component_id, request_id, class, "{message}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trellis_capabilities::config::Config;
-use trellis_capabilities::keyvalue::{KeyValue, KeyValueLink};
+use trellis_capabilities::keyvalue::{KeyValue, KeyValueBackend, KeyValueLink, OpenLink};
 use trellis_capabilities::logging::Logging;
 use trellis_core::{ComponentId, WitInterface};
 use trellis_engine::{
@@ -33,6 +33,16 @@ pub(crate) trait RemoteCalls: Send + Sync {
     /// Returns what answers the calls of `source` along `link` elsewhere.
     fn target(&self, source: &ComponentId, link: &WiredLink) -> Arc<dyn RemoteTarget>;
 
+    /// Returns the key-value provider at the end of `link`.
+    ///
+    /// # Errors
+    /// Why it cannot be addressed.
+    fn key_value(
+        &self,
+        source: &ComponentId,
+        link: &WiredLink,
+    ) -> Result<Arc<dyn KeyValueBackend>, String>;
+
     /// Tells whether another host is known to run `id`.
     fn runs_elsewhere(&self, id: &ComponentId) -> bool;
 }
@@ -57,12 +67,13 @@ pub(crate) struct Slot {
 pub(crate) struct Bound {
     pub(crate) imports: Vec<Import>,
     pub(crate) slots: Vec<Slot>,
-    /// The links to what the host contains.
+    /// The links to providers.
     pub(crate) links: Vec<LinkReport>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Binds every import of `compiled` to what `blueprint` links it to.
+/// Binds every import of `compiled` to what `blueprint` links it to; providers elsewhere are reached by
+/// `remote`.
 ///
 /// # Errors
 /// Every link that cannot be had, or the first thing that is wrong with the machine.
@@ -70,6 +81,7 @@ pub(crate) async fn bind(
     platform: &Platform,
     blueprint: &Blueprint,
     compiled: &Compiled,
+    remote: Option<&dyn RemoteCalls>,
 ) -> Result<Result<Bound, Vec<Fault>>, StartError> {
     let mut bound = Bound::default();
     let mut faults = Vec::new();
@@ -81,6 +93,7 @@ pub(crate) async fn bind(
             platform,
             blueprint,
             compiled,
+            remote,
         };
         match binder.satisfy(&name, interface, &mut bound).await? {
             Ok(Some(capability)) => bound.imports.push(Import { name, capability }),
@@ -99,6 +112,7 @@ struct Binder<'a> {
     platform: &'a Platform,
     blueprint: &'a Blueprint,
     compiled: &'a Compiled,
+    remote: Option<&'a dyn RemoteCalls>,
 }
 
 type Satisfied = Result<Option<Arc<dyn Capability>>, Fault>;
@@ -125,20 +139,26 @@ impl Binder<'_> {
                 self.blueprint.id, link.name
             ));
         }
-        let capability: Option<Arc<dyn Capability>> = match link.map(|link| (link, link.kind)) {
+        let (capability, tier) = match link.map(|link| (link, link.kind)) {
             None | Some((_, TargetKind::Component)) => {
                 return Ok(self.component_link(name, interface, link, bound));
             }
             Some((link, TargetKind::BuiltIn(BuiltIn::KeyValueMemory | BuiltIn::KeyValueRedb))) => {
-                Some(self.key_value(link).await?)
+                (Some(self.key_value(link).await?), Tier::BuiltIn)
             }
             // The engine provides wasi:http itself; the link only opens it.
-            Some((_, TargetKind::BuiltIn(BuiltIn::HttpClient | BuiltIn::HttpServer))) => None,
+            Some((_, TargetKind::BuiltIn(BuiltIn::HttpClient | BuiltIn::HttpServer))) => {
+                (None, Tier::BuiltIn)
+            }
+            Some((link, TargetKind::KeyValueElsewhere)) => match self.key_value_elsewhere(link) {
+                Ok(capability) => (Some(capability), Tier::Remote),
+                Err(fault) => return Ok(Err(fault)),
+            },
         };
         if let Some(link) = link {
             bound
                 .links
-                .push(report(&self.blueprint.id, name, link, Tier::BuiltIn));
+                .push(report(&self.blueprint.id, name, link, tier));
         }
         Ok(Ok(capability))
     }
@@ -187,18 +207,38 @@ impl Binder<'_> {
             }
             _ => self.platform.stores.embedded().await?,
         };
-        let bucket = link.target_config.get("bucket").cloned();
-        let error = |source| StartError::Bucket {
-            bucket: bucket.clone().unwrap_or_else(|| "default".to_owned()),
+        let key_value = key_value_link(link);
+        let bucket = key_value.bucket.clone();
+        let opened = KeyValue::new(backend, key_value);
+        let opened = opened.map_err(|source| StartError::Bucket {
+            bucket: bucket.unwrap_or_else(|| "default".to_owned()),
             target: link.target.to_string(),
             source,
+        })?;
+        Ok(Arc::new(opened))
+    }
+
+    /// Leads to the key-value provider of a link wherever in the lattice it runs, now and later.
+    fn key_value_elsewhere(&self, link: &WiredLink) -> Result<Arc<dyn Capability>, Fault> {
+        let fault = |message| Fault {
+            link: Some(link.span),
+            message,
+            hint: None,
         };
-        let key_value = KeyValueLink {
-            target: link.target.clone(),
-            name: link.name.clone(),
-            bucket: bucket.clone(),
-        };
-        Ok(Arc::new(KeyValue::new(backend, key_value).map_err(error)?))
+        let remote = self
+            .remote
+            .ok_or_else(|| fault(format!("provider {} is not started here", link.target)))?;
+        let backend = remote.key_value(&self.blueprint.id, link).map_err(fault)?;
+        let link = OpenLink::to_provider(backend, key_value_link(link));
+        Ok(Arc::new(KeyValue::over(link)))
+    }
+}
+
+fn key_value_link(link: &WiredLink) -> KeyValueLink {
+    KeyValueLink {
+        target: link.target.clone(),
+        name: link.name.clone(),
+        bucket: link.target_config.get("bucket").cloned(),
     }
 }
 

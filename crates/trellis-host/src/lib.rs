@@ -26,6 +26,7 @@ pub use deployable::Deployable;
 pub use error::{Problem, StartError};
 pub use gateways::GatewayError;
 pub use host::{Host, HostConfig};
+pub use node::twins;
 pub use node::{FollowedLines, JoinError, LogBook, Metrics, MetricsError, Node, NodeConfig};
 pub use progress::{Observer, Progress};
 pub use report::{ApplicationReport, ComponentReport, HostReport, LinkReport, Tier};

@@ -23,6 +23,7 @@ mod remote;
 mod serving;
 mod state_watch;
 mod store_work;
+pub mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -46,13 +47,14 @@ use self::components::ComponentDone;
 use self::elsewhere::Elsewhere;
 use self::inbox::Inbox;
 use self::metrics::Figures;
-use self::providers::Provider;
+use self::providers::{Provider, StoreOpened};
 use self::recall::Memory;
 use self::recollection::RecollectionFile;
 use self::remote::LatticeCalls;
 use self::serving::Service;
 use self::state_watch::{LatticeState, Told};
 use crate::host::Host;
+use crate::report::LinkReport;
 
 /// How often the machine is told that time passes. It decides in steps of a second.
 const TICK: Duration = Duration::from_millis(250);
@@ -113,6 +115,7 @@ enum Done {
     Opened(Box<LatticeState>),
     /// What the host knows was written down, or could not be.
     Remembered,
+    Store(Box<StoreOpened>),
     Nothing,
 }
 
@@ -144,6 +147,8 @@ pub struct Node {
     /// The functions of this host's components that other hosts call.
     services: BTreeMap<ComponentId, Service>,
     providers: BTreeMap<ComponentId, Provider>,
+    /// The links by which providers of this host call components.
+    provider_links: Vec<LinkReport>,
     /// Components that the lattice started, unlike those of the applications given at the start.
     of_lattice: BTreeMap<ComponentId, ComponentSettings>,
     /// Something changed that links or routes depend on.
@@ -224,6 +229,7 @@ impl Node {
             rebuilding: BTreeSet::new(),
             services: BTreeMap::new(),
             providers: BTreeMap::new(),
+            provider_links: Vec::new(),
             of_lattice: BTreeMap::new(),
             is_dirty: true,
             is_over: false,
@@ -402,6 +408,7 @@ impl Node {
             Ok(Done::Component(done)) => self.component_done(*done).await,
             Ok(Done::Opened(state)) => self.state = Some(*state),
             Ok(Done::Remembered) => self.memory.written(),
+            Ok(Done::Store(opened)) => self.store_opened(*opened),
             Ok(Done::Nothing) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(error = with_causes(&error), "a task of the host failed"),

@@ -9,9 +9,9 @@ use trellis_capabilities::http_client::{
     ClientError, HttpClient, LocalFailure, LocalService, RequestBody, Timeouts,
 };
 use trellis_core::ErrorClass;
-use trellis_engine::{
-    ComponentHandle, OutgoingError, OutgoingHttp, OutgoingResponse, RequestOptions, WasiBody,
-};
+use trellis_engine::{OutgoingError, OutgoingHttp, OutgoingResponse, RequestOptions, WasiBody};
+
+use crate::http_route::HttpEntrance;
 
 /// Sends the requests of one component through the client of its link.
 pub(crate) struct LinkedClient(pub(crate) HttpClient);
@@ -71,22 +71,22 @@ fn name(error: &ClientError) -> OutgoingError {
     }
 }
 
-/// The components that answer for one authority of this host, longest path prefix first.
+/// What answers for one authority of this host, longest path prefix first.
 pub(crate) struct LocalEntrance {
-    routes: Vec<(String, Arc<ComponentHandle>)>,
+    routes: Vec<(String, Arc<dyn HttpEntrance>)>,
 }
 
 impl LocalEntrance {
-    pub(crate) fn new(mut routes: Vec<(String, Arc<ComponentHandle>)>) -> Self {
+    pub(crate) fn new(mut routes: Vec<(String, Arc<dyn HttpEntrance>)>) -> Self {
         routes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Self { routes }
     }
 
-    fn find(&self, path: &str) -> Option<Arc<ComponentHandle>> {
+    fn find(&self, path: &str) -> Option<&dyn HttpEntrance> {
         self.routes
             .iter()
             .find(|(prefix, _)| is_below(path, prefix))
-            .map(|(_, c)| c.clone())
+            .map(|(_, entrance)| &**entrance)
     }
 }
 
@@ -102,23 +102,13 @@ impl LocalService for LocalEntrance {
         &self,
         request: Request<RequestBody>,
     ) -> BoxFuture<'static, Result<Response<RequestBody>, LocalFailure>> {
-        let component = self.find(request.uri().path());
-        Box::pin(async move {
-            let component = component.ok_or_else(|| LocalFailure {
+        match self.find(request.uri().path()) {
+            Some(entrance) => LocalService::call(entrance, request),
+            None => Box::pin(std::future::ready(Err(LocalFailure {
                 class: ErrorClass::Unavailable,
                 message: "no component of this host answers for this path".to_owned(),
-            })?;
-            let request = request
-                .map(|body| WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated)));
-            let response = component
-                .handle_http(request)
-                .await
-                .map_err(|error| LocalFailure {
-                    class: error.class,
-                    message: error.message().to_owned(),
-                })?;
-            Ok(response.map(|body| RequestBody::new(body.map_err(boxed))))
-        })
+            }))),
+        }
     }
 }
 

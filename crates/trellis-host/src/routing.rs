@@ -1,14 +1,13 @@
-//! Which component answers for which address, host and path.
+//! What answers for which address, host and path.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trellis_capabilities::http_client::{Authority, Host as HttpHost, LocalMap, LocalService};
-use trellis_engine::ComponentHandle;
 use trellis_gateway::{Route, RouteError, RouteTable};
 
-use crate::http_route::HttpRoute;
+use crate::http_route::HttpEntrance;
 use crate::outgoing::LocalEntrance;
 
 /// One route, before its address is bound.
@@ -17,7 +16,7 @@ pub(crate) struct PlannedRoute {
     pub(crate) address: SocketAddr,
     pub(crate) host: Option<String>,
     pub(crate) path_prefix: String,
-    pub(crate) component: Arc<ComponentHandle>,
+    pub(crate) entrance: Arc<dyn HttpEntrance>,
 }
 
 /// Makes the table of one gateway.
@@ -25,12 +24,10 @@ pub(crate) fn table(routes: &[PlannedRoute]) -> Result<RouteTable, RouteError> {
     let routes = routes
         .iter()
         .map(|route| Route {
-            name: format!("component {}", route.component.id()),
+            name: format!("component {}", route.entrance.component()),
             host: route.host.clone(),
             path_prefix: route.path_prefix.clone(),
-            handler: Arc::new(HttpRoute {
-                component: route.component.clone(),
-            }),
+            handler: route.entrance.clone(),
         })
         .collect();
     RouteTable::new(routes)
@@ -48,7 +45,7 @@ pub(crate) fn url(route: &PlannedRoute, bound: SocketAddr) -> String {
 
 /// Makes the map of authorities that are answered without a socket.
 pub(crate) fn local_map(bound: &[(SocketAddr, Vec<PlannedRoute>)]) -> LocalMap {
-    let mut entrances = HashMap::<Authority, Vec<(String, Arc<ComponentHandle>)>>::new();
+    let mut entrances = HashMap::<Authority, Vec<(String, Arc<dyn HttpEntrance>)>>::new();
     for (address, routes) in bound {
         for route in routes {
             for host in names(route, *address) {
@@ -59,7 +56,7 @@ pub(crate) fn local_map(bound: &[(SocketAddr, Vec<PlannedRoute>)]) -> LocalMap {
                     host,
                     port: address.port(),
                 };
-                let entry = (route.path_prefix.clone(), route.component.clone());
+                let entry = (route.path_prefix.clone(), route.entrance.clone());
                 entrances.entry(authority).or_default().push(entry);
             }
         }

@@ -61,6 +61,11 @@ fn wire<'a>(link: &'a Link, said: &'a Said<'_>) -> impl Iterator<Item = WiredLin
         let target = target.clone()?;
         let kind = match said.built_ins.get(&target) {
             Some(built_in) => TargetKind::BuiltIn(*built_in),
+            None if (link.wit_namespace.as_str(), link.wit_package.as_str())
+                == ("wasi", "keyvalue") =>
+            {
+                TargetKind::KeyValueElsewhere
+            }
             None => TargetKind::Component,
         };
         Some(WiredLink {
@@ -126,7 +131,11 @@ pub(super) struct WantedRoute {
     pub(super) address: SocketAddr,
     pub(super) host: Option<String>,
     pub(super) path_prefix: String,
+    /// The name of the link.
+    pub(super) link: LinkName,
     pub(super) component: ComponentId,
+    /// How long an answer may take that comes from elsewhere.
+    pub(super) deadline: Option<Duration>,
 }
 
 /// Reads a link from an HTTP server.
@@ -158,14 +167,23 @@ pub(super) fn route(
             )
         })?,
     };
-    let Ok(component) = ComponentId::new(&link.target) else {
+    let deadline = match value("timeout_ms") {
+        None => None,
+        Some(text) => Some(Duration::from_millis(text.parse().map_err(|_| {
+            format!("timeout_ms is {text:?}, which is no number of milliseconds")
+        })?)),
+    };
+    let (Ok(component), Ok(name)) = (ComponentId::new(&link.target), LinkName::new(&link.name))
+    else {
         return Ok(None);
     };
     Ok(Some(WantedRoute {
         address,
         host: value("host").cloned(),
         path_prefix: value("path").cloned().unwrap_or_else(|| "/".to_owned()),
+        link: name,
         component,
+        deadline,
     }))
 }
 
@@ -229,13 +247,19 @@ mod tests {
     fn a_link_of_an_http_server_is_a_route() {
         let default = SocketAddr::from(([127, 0, 0, 1], 8000));
         let provider = texts(&[("default_address", "127.0.0.1:1"), ("path", "/p")]);
-        let source = texts(&[("address", "127.0.0.1:2"), ("host", "shop.test")]);
+        let source = texts(&[
+            ("address", "127.0.0.1:2"),
+            ("host", "shop.test"),
+            ("timeout_ms", "250"),
+        ]);
         let found = route(&http_link("wasi"), &provider, &source, default);
         let expected = WantedRoute {
             address: SocketAddr::from(([127, 0, 0, 1], 2)),
             host: Some("shop.test".to_owned()),
             path_prefix: "/p".to_owned(),
+            link: LinkName::default(),
             component: ComponentId::new("shop").expect("an id"),
+            deadline: Some(Duration::from_millis(250)),
         };
         assert_eq!(found, Ok(Some(expected)));
         let none = Config::new();

@@ -7,7 +7,7 @@ use trellis_core::{ComponentId, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, Note};
 
-use super::serving::Service;
+use super::serving::{self, Service};
 use super::{Done, JoinError, Node, store_work};
 
 /// Time for calls of other hosts that are in flight when this one stops; gateways have a drain deadline
@@ -35,6 +35,9 @@ impl Node {
                 signed: None,
             };
             adopted.push((id.clone(), component));
+        }
+        if self.was_reached {
+            serving::settle(&self.transport).await;
         }
         let now = self.now();
         for (id, component) in adopted {

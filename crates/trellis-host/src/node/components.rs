@@ -7,7 +7,8 @@ use trellis_engine::ComponentHandle;
 use trellis_node::{ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial};
 
 use super::blueprints::{self, Said};
-use super::serving::Service;
+use super::remote::LatticeCalls;
+use super::serving::{self, Service};
 use super::{Done, Node};
 use crate::blueprint::Blueprint;
 use crate::catalog::Running;
@@ -40,22 +41,36 @@ struct Ready {
     built: Built,
 }
 
-impl ComponentDone {
-    /// Makes a component of the lattice: with `code`, where its image is loaded already.
-    pub(super) async fn made(
+/// A component of the lattice that is to be made.
+pub(super) struct Order {
+    pub(super) id: ComponentId,
+    pub(super) purpose: Purpose,
+    pub(super) settings: ComponentSettings,
+    /// Its code, where its image is loaded already.
+    pub(super) code: Option<Code>,
+    pub(super) blueprint: Blueprint,
+}
+
+impl Order {
+    /// Makes it.
+    pub(super) async fn fill(
+        self,
         platform: &Arc<Platform>,
-        id: ComponentId,
-        purpose: Purpose,
-        settings: ComponentSettings,
-        code: Option<Code>,
-        blueprint: Blueprint,
-    ) -> Self {
-        let made = make(platform, settings.image.clone(), code, blueprint).await;
+        calls: &LatticeCalls,
+    ) -> ComponentDone {
+        let Self {
+            id,
+            purpose,
+            settings,
+            code,
+            blueprint,
+        } = self;
+        let made = make(platform, settings.image.clone(), code, blueprint, calls).await;
         let result = made.map(|ready| Ready {
             settings: Some(settings),
             ..ready
         });
-        Self {
+        ComponentDone {
             id,
             purpose,
             result,
@@ -92,11 +107,16 @@ impl Node {
         let code = known
             .filter(|it| it.image == settings.image)
             .map(|it| it.code.clone());
-        let platform = self.host.platform.clone();
+        let (platform, calls) = (self.host.platform.clone(), self.calls.clone());
         self.work.spawn(async move {
-            let purpose = Purpose::Work(serial);
-            let done = ComponentDone::made(&platform, id, purpose, settings, code, blueprint);
-            Done::Component(Box::new(done.await))
+            let order = Order {
+                id,
+                purpose: Purpose::Work(serial),
+                settings,
+                code,
+                blueprint,
+            };
+            Done::Component(Box::new(order.fill(&platform, &calls).await))
         });
     }
 
@@ -145,11 +165,11 @@ impl Node {
             return;
         };
         let (image, code) = (running.image.clone(), running.code.clone());
-        let platform = self.host.platform.clone();
+        let (platform, calls) = (self.host.platform.clone(), self.calls.clone());
         self.rebuilding.insert(id.clone());
         let id = id.clone();
         self.work.spawn(async move {
-            let result = make(&platform, image, Some(code), blueprint).await;
+            let result = make(&platform, image, Some(code), blueprint, &calls).await;
             Done::Component(Box::new(ComponentDone {
                 id,
                 purpose: Purpose::Rewired,
@@ -171,18 +191,16 @@ impl Node {
                     return; // stopped, or overtaken
                 }
                 self.under_way.remove(&id);
-                let outcome = match result {
-                    Ok(ready) => self.switch_to(&id, ready).await.map_or_else(
-                        |why| Outcome::ComponentFailed { serial, why },
-                        |digest| Outcome::ComponentRuns {
-                            serial,
-                            digest,
-                            signed: None,
-                        },
-                    ),
-                    Err(why) => Outcome::ComponentFailed { serial, why },
+                let switched = match result {
+                    Ok(ready) => self.switch_to(&id, ready).await,
+                    Err(why) => Err(why),
                 };
-                self.input(Input::Finished(outcome));
+                match switched {
+                    Ok(digest) => self.tell_runs(serial, digest),
+                    Err(why) => {
+                        self.input(Input::Finished(Outcome::ComponentFailed { serial, why }));
+                    }
+                }
             }
             Purpose::Recalled => match result {
                 Ok(ready) => match self.switch_to(&id, ready).await {
@@ -209,6 +227,19 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Tells the machine that a component runs, as soon as other hosts can call it.
+    fn tell_runs(&mut self, serial: Serial, digest: String) {
+        let transport = self.transport.clone();
+        self.work.spawn(async move {
+            serving::settle(&transport).await;
+            Done::Input(Box::new(Input::Finished(Outcome::ComponentRuns {
+                serial,
+                digest,
+                signed: None,
+            })))
+        });
     }
 
     async fn switch_to(&mut self, id: &ComponentId, ready: Ready) -> Result<String, String> {
@@ -282,6 +313,7 @@ async fn make(
     image: String,
     code: Option<Code>,
     blueprint: Blueprint,
+    calls: &LatticeCalls,
 ) -> Result<Ready, String> {
     let code = match code {
         Some(code) => code,
@@ -290,7 +322,7 @@ async fn make(
             deploy::load(platform, &path).await.map_err(told)?
         }
     };
-    let built = deploy::build(platform, &blueprint, &code.compiled).await;
+    let built = deploy::build(platform, &blueprint, &code.compiled, Some(calls)).await;
     Ok(Ready {
         settings: None,
         built: built.map_err(told)?,

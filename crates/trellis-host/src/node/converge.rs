@@ -3,13 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use trellis_core::{ComponentId, with_causes};
 use trellis_node::{Input, Outcome};
+use trellis_wrpc::SubjectError;
 
 use super::Node;
 use super::blueprints::{self, WantedRoute};
+use super::twins::REQUEST_DEADLINE;
 use crate::built_in::BuiltIn;
+use crate::http_route::{HttpEntrance, HttpRoute};
+use crate::report::{LinkReport, Tier};
 use crate::routing::PlannedRoute;
 
 /// How soon a built-in that cannot serve is tried again.
@@ -20,6 +25,7 @@ impl Node {
     pub(super) async fn converge(&mut self) {
         self.converge_components();
         self.host.catalog.lead(Some(&*self.calls));
+        self.converge_stores();
         self.converge_routes().await;
     }
 
@@ -51,6 +57,7 @@ impl Node {
         }
         let mut asked_by: BTreeMap<SocketAddr, Vec<ComponentId>> = BTreeMap::new();
         let mut failing: BTreeMap<ComponentId, String> = BTreeMap::new();
+        let mut reports = Vec::new();
         for (id, provider) in &self.providers {
             if provider.built_in != BuiltIn::HttpServer {
                 continue;
@@ -62,8 +69,15 @@ impl Node {
                     Ok(Some(route)) => {
                         let address = route.address;
                         asked_by.entry(address).or_default().push(id.clone());
-                        let planned = wanted.entry(address).or_default();
-                        planned.extend(self.plan(route));
+                        match self.plan(id, route) {
+                            Ok((planned, report)) => {
+                                wanted.entry(address).or_default().push(planned);
+                                reports.push(report);
+                            }
+                            Err(why) => {
+                                failing.insert(id.clone(), why.to_string());
+                            }
+                        }
                     }
                     Ok(None) => {}
                     Err(why) => {
@@ -78,17 +92,44 @@ impl Node {
                 failing.insert(id, why.clone());
             }
         }
+        self.provider_links = reports;
         self.tell_providers(&failing);
     }
 
-    fn plan(&self, route: WantedRoute) -> Option<PlannedRoute> {
-        let running = self.host.catalog.get(&route.component)?;
-        Some(PlannedRoute {
+    /// Leads a route to its component, wherever that runs now. One that runs nowhere is sought in the
+    /// lattice, which says at once that nobody serves it.
+    fn plan(
+        &self,
+        server: &ComponentId,
+        route: WantedRoute,
+    ) -> Result<(PlannedRoute, LinkReport), SubjectError> {
+        let (entrance, tier): (Arc<dyn HttpEntrance>, Tier) =
+            match self.host.catalog.get(&route.component) {
+                Some(running) => {
+                    let component = running.handle.clone();
+                    (Arc::new(HttpRoute { component }), Tier::Process)
+                }
+                None => {
+                    let deadline = route.deadline.unwrap_or(REQUEST_DEADLINE);
+                    let (link, component) = (&route.link, &route.component);
+                    let remote = self.calls.http(server, link, component, deadline)?;
+                    (Arc::new(remote), Tier::Remote)
+                }
+            };
+        let report = LinkReport {
+            source: server.clone(),
+            target: route.component,
+            interface: "wasi:http/incoming-handler".to_owned(),
+            name: route.link,
+            tier,
+        };
+        let planned = PlannedRoute {
             address: route.address,
             host: route.host,
             path_prefix: route.path_prefix,
-            component: running.handle.clone(),
-        })
+            entrance,
+        };
+        Ok((planned, report))
     }
 
     /// Tells the machine which providers began or ceased to serve.

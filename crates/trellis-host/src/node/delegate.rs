@@ -42,6 +42,8 @@ impl Node {
 
     fn status(&self) -> trellis_control::HostStatus {
         let mut status = self.machine.status(self.now(), jiff::Timestamp::now());
+        let of_providers = self.provider_links.iter();
+        status.links.extend(of_providers.map(link_status));
         for (id, running) in self.host.catalog.iter() {
             status
                 .links

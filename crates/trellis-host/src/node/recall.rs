@@ -6,7 +6,7 @@ use trellis_control::HostMode;
 use trellis_core::{ComponentId, with_causes};
 use trellis_node::{Adopted, ComponentSettings, Input, ProviderSettings};
 
-use super::components::{ComponentDone, Purpose};
+use super::components::{Order, Purpose};
 use super::recollection::{Recollection, RecollectionFile};
 use super::serving::Service;
 use super::state_watch::LatticeState;
@@ -106,11 +106,16 @@ impl Node {
 
     fn recall_component(&mut self, id: ComponentId, settings: ComponentSettings) {
         let blueprint = self.lattice_blueprint(&id, &settings);
-        let platform = self.host.platform.clone();
+        let (platform, calls) = (self.host.platform.clone(), self.calls.clone());
         self.work.spawn(async move {
-            let done =
-                ComponentDone::made(&platform, id, Purpose::Recalled, settings, None, blueprint);
-            Done::Component(Box::new(done.await))
+            let order = Order {
+                id,
+                purpose: Purpose::Recalled,
+                settings,
+                code: None,
+                blueprint,
+            };
+            Done::Component(Box::new(order.fill(&platform, &calls).await))
         });
     }
 
@@ -146,6 +151,7 @@ impl Node {
             return;
         }
         self.serve_all().await;
+        self.serve_recalled_stores();
         if self.state.is_none() {
             self.open_state();
         }

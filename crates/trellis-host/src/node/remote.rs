@@ -1,16 +1,18 @@
-//! Calls of this host's components to components on other hosts.
+//! Calls of this host's components and providers to those on other hosts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use trellis_core::{ComponentId, ErrorClass, LatticeName};
+use trellis_capabilities::keyvalue::KeyValueBackend;
+use trellis_core::{ComponentId, ErrorClass, LatticeName, LinkName};
 use trellis_engine::{CallError, FunctionRef, RemoteTarget};
-use trellis_wrpc::{CallOptions, Client, Headers, Returns, Target};
+use trellis_wrpc::{CallOptions, Client, Headers, Returns, SubjectError, Target};
 
+use super::twins::{LinkEnds, RemoteHttp, RemoteKeyValue};
 use crate::blueprint::WiredLink;
 use crate::imports::RemoteCalls;
 
@@ -38,27 +40,52 @@ impl LatticeCalls {
         }
         is_news
     }
+
+    /// Returns what answers the requests of an HTTP server along a link, elsewhere.
+    ///
+    /// # Errors
+    /// A name that no subject can have.
+    pub(super) fn http(
+        &self,
+        source: &ComponentId,
+        name: &LinkName,
+        target: &ComponentId,
+        deadline: Duration,
+    ) -> Result<RemoteHttp, SubjectError> {
+        let ends = self.ends(source, name, target);
+        RemoteHttp::new(self.client.clone(), ends, deadline)
+    }
+
+    fn ends(&self, source: &ComponentId, name: &LinkName, target: &ComponentId) -> LinkEnds {
+        LinkEnds {
+            lattice: self.lattice.clone(),
+            source: source.clone(),
+            name: name.clone(),
+            target: target.clone(),
+        }
+    }
 }
 
 impl RemoteCalls for LatticeCalls {
     fn target(&self, source: &ComponentId, link: &WiredLink) -> Arc<dyn RemoteTarget> {
-        let mut headers = Headers::new();
-        // Ids and link names are letters, digits, `-` and `_`: headers take them.
-        for (name, value) in [
-            ("source-id", source.as_str()),
-            ("link-name", link.name.as_str()),
-        ] {
-            if let Err(error) = headers.insert(name, value) {
-                tracing::error!(%error, name, "a header of a link cannot be set");
-            }
-        }
+        let ends = self.ends(source, &link.name, &link.target);
         Arc::new(RemoteLink {
             client: self.client.clone(),
-            lattice: self.lattice.clone(),
-            target: link.target.clone(),
-            headers,
+            headers: ends.headers(),
+            lattice: ends.lattice,
+            target: ends.target,
             functions: ArcSwap::default(),
         })
+    }
+
+    fn key_value(
+        &self,
+        source: &ComponentId,
+        link: &WiredLink,
+    ) -> Result<Arc<dyn KeyValueBackend>, String> {
+        let ends = self.ends(source, &link.name, &link.target);
+        let provider = RemoteKeyValue::new(self.client.clone(), ends);
+        Ok(Arc::new(provider.map_err(|error| error.to_string())?))
     }
 
     fn runs_elsewhere(&self, id: &ComponentId) -> bool {

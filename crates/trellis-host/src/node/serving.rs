@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use trellis_core::{ErrorClass, LatticeName};
+use trellis_core::{ErrorClass, LatticeName, with_causes};
 use trellis_engine::{Compiled, ComponentHandle, ExportedFunction, Generation};
 use trellis_wire::{Dialect, Limits, Scan, scan};
-use trellis_wrpc::{CallError, Export, Handler, Invocation, Reply, ServeError, Served, Server};
+use trellis_wrpc::{
+    CallError, Export, Handler, Invocation, Reply, ServeError, Served, Server, Transport,
+};
+
+use super::twins::HttpService;
 
 /// The functions of one component in service. Dropping it takes them out.
 pub(crate) struct Service {
     functions: Vec<Served>,
+    http: Option<HttpService>,
 }
 
 impl Service {
-    /// Serves every function of `compiled` that passes nothing but values, answered by whatever `handle`
-    /// runs when it is called.
+    /// Serves every function of `compiled` that passes nothing but values, and HTTP where it answers that,
+    /// by whatever `handle` runs when it is called.
     ///
     /// # Errors
     /// A connection that does not take the subscription.
@@ -56,13 +61,40 @@ impl Service {
             };
             functions.push(server.serve(&export, served).await?);
         }
-        Ok(Self { functions })
+        let mut http = None;
+        if answers_http(compiled) {
+            http = HttpService::open(server, lattice, handle.id(), handle.clone()).await?;
+        }
+        Ok(Self { functions, http })
     }
 
     /// Takes the functions out of service and waits until no more calls can come.
     pub(crate) async fn leave(self) {
         let leaving = self.functions.into_iter().map(Served::leave);
-        futures_util::future::join_all(leaving).await;
+        let http = async {
+            if let Some(http) = self.http {
+                http.leave().await;
+            }
+        };
+        tokio::join!(futures_util::future::join_all(leaving), http);
+    }
+}
+
+/// Tells whether a component exports `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`.
+fn answers_http(compiled: &Compiled) -> bool {
+    let is_http = |export: &String| {
+        export.starts_with("wasi:http/incoming-handler@0.2")
+            || export.starts_with("wasi:http/handler@0.3")
+    };
+    compiled.exports().iter().any(is_http)
+}
+
+/// Waits until calls can come to what was taken into service. Without a connection none can; the next
+/// one begins with everything that is in service.
+pub(super) async fn settle(transport: &Transport) {
+    if let Err(error) = transport.settle().await {
+        let error = with_causes(&error);
+        tracing::warn!(error, "other hosts may not call yet what was started");
     }
 }
 
