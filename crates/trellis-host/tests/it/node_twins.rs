@@ -1,0 +1,242 @@
+//! A host of a lattice, as its providers meet other hosts: who is served is what the links say.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use trellis_capabilities::keyvalue::{Bucket, BucketName, KeyValueBackend, KeyValueError};
+use trellis_control::{
+    Client, Config, ConfigName, DeleteLink, HostId, Link, LinkTier, StartProviderCommand, Subjects,
+    TextMap,
+};
+use trellis_core::{ComponentId, LatticeName};
+use trellis_engine::CallError;
+use trellis_gateway::{DrainReport, GatewayLimits, ShutdownTrigger, shutdown_channel};
+use trellis_host::twins::{ChannelBody, HttpAnswerer, HttpService, RemoteKeyValue};
+use trellis_host::{Host, HostConfig, LogBook, Node, NodeConfig};
+use trellis_lattice::store::{EmbeddedStore, OpenOptions};
+use trellis_node::{Identity, LeasePolicy, Options};
+
+use crate::nats_server::NatsServer;
+use crate::support::{Peer, ends, eventually, id, within};
+
+/// A host that runs in a lattice, controlled by `client`; and another that only has a transport.
+struct Lab {
+    host_id: HostId,
+    http: SocketAddr,
+    client: Client,
+    peer: Peer,
+    trigger: ShutdownTrigger,
+    running: JoinHandle<DrainReport>,
+    _folder: tempfile::TempDir,
+    _nats: NatsServer,
+}
+
+impl Lab {
+    async fn start() -> Self {
+        let nats = NatsServer::start();
+        let folder = tempfile::tempdir().unwrap();
+        let http = free_address().await;
+        let config = HostConfig {
+            data_folder: folder.path().to_owned(),
+            cache_folder: None,
+            default_http: http,
+            gateway_limits: GatewayLimits::default(),
+            guest_memory_bytes_max: None,
+        };
+        let host = Host::start(config, Vec::new(), &()).await.unwrap();
+        let lattice = LatticeName::default();
+        let host_id = HostId::new("NHOST").unwrap();
+        let (log_book, followed) = LogBook::new(host_id.as_str());
+        let store = OpenOptions::new(folder.path().join("state.redb"));
+        let node = Node::join(
+            host,
+            NodeConfig {
+                identity: Identity {
+                    host_id: host_id.clone(),
+                    friendly_name: "host".to_owned(),
+                    labels: TextMap::new(),
+                    version: "0.0.0".to_owned(),
+                    lattice: lattice.clone(),
+                    ctl_host: None,
+                    rpc_host: None,
+                    js_domain: None,
+                },
+                options: Options {
+                    lease: LeasePolicy::NotUsed,
+                    ..Options::default()
+                },
+                lattice: nats.connect().await,
+                recollection: None,
+                store: Arc::new(EmbeddedStore::open(store).unwrap()),
+                subjects: Subjects::new(&lattice),
+                log_book,
+                followed,
+            },
+        )
+        .await
+        .unwrap();
+        let (trigger, shutdown) = shutdown_channel();
+        let peer = Peer::start(&nats, "peer").await;
+        Self {
+            host_id,
+            http,
+            client: Client::new(peer.lattice.clone()),
+            peer,
+            trigger,
+            running: tokio::spawn(node.run(shutdown)),
+            _folder: folder,
+            _nats: nats,
+        }
+    }
+
+    async fn start_provider(&self, provider: &str, image: &str) {
+        let command = StartProviderCommand {
+            provider_id: provider.to_owned(),
+            provider_ref: image.to_owned(),
+            ..StartProviderCommand::default()
+        };
+        // The host refuses until it has joined.
+        eventually(async || {
+            let started = self.client.start_provider(&self.host_id, command.clone());
+            started.await.ok()
+        })
+        .await;
+    }
+
+    /// Opens the bucket of a link at the provider `kv`, as a component elsewhere does.
+    fn bucket_of(&self, source: &str) -> Arc<dyn Bucket> {
+        let remote = RemoteKeyValue::new(self.peer.client.clone(), ends(source, "kv")).unwrap();
+        let name = BucketName::new(&id("kv"), "default").unwrap();
+        remote.bucket(&name).unwrap()
+    }
+
+    async fn stop(self) {
+        self.trigger.drain();
+        within(self.running).await.unwrap();
+    }
+}
+
+/// Finds an address that nobody listens on at the moment.
+async fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn link(source: &str, target: &str, (package, interface): (&str, &str)) -> Link {
+    Link {
+        source_id: source.to_owned(),
+        target: target.to_owned(),
+        wit_namespace: "wasi".to_owned(),
+        wit_package: package.to_owned(),
+        interfaces: vec![interface.to_owned()],
+        ..Link::default()
+    }
+}
+
+/// Posts a body and returns status and body of the answer; none where nobody listens yet.
+async fn post(address: SocketAddr, body: &str) -> Option<(u16, String)> {
+    let mut connection = TcpStream::connect(address).await.ok()?;
+    let length = body.len();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap();
+    Some((status.parse().unwrap(), body.to_owned()))
+}
+
+/// A component elsewhere.
+struct Shop;
+
+impl HttpAnswerer for Shop {
+    type Body = Full<Bytes>;
+
+    async fn answer(
+        &self,
+        request: Request<ChannelBody>,
+    ) -> Result<Response<Full<Bytes>>, CallError> {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Ok(Response::new(Full::from(text.to_uppercase())))
+    }
+}
+
+#[tokio::test]
+async fn an_http_server_reaches_a_component_elsewhere() {
+    let lab = Lab::start().await;
+    lab.start_provider("web", "builtin:http-server").await;
+    let link = link("web", "shop", ("http", "incoming-handler"));
+    lab.client.put_link(&link).await.unwrap();
+    // The target runs nowhere: an answer at once, and a status that says so.
+    let (status, _) = eventually(async || post(lab.http, "apples").await).await;
+    assert_eq!(status, 503);
+    let links = lab.client.status(&lab.host_id).await.unwrap().links;
+    let found = links.iter().find(|it| it.target == "shop").unwrap();
+    assert_eq!((&*found.source_id, found.tier), ("web", LinkTier::Remote));
+
+    let (lattice, shop) = (LatticeName::default(), id("shop"));
+    let service = HttpService::open(&lab.peer.server, &lattice, &shop, Shop).await;
+    lab.peer.transport.settle().await.unwrap();
+    let answer = within(post(lab.http, "apples")).await;
+    assert_eq!(answer, Some((200, "APPLES".to_owned())));
+    service.unwrap().unwrap().leave().await;
+    let (status, _) = within(post(lab.http, "apples")).await.unwrap();
+    assert_eq!(status, 503);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_value_provider_answers_whom_a_link_admits() {
+    let lab = Lab::start().await;
+    lab.start_provider("kv", "builtin:keyvalue-memory").await;
+    let (shop, thief) = (lab.bucket_of("shop"), lab.bucket_of("thief"));
+    let denied = Some(KeyValueError::AccessDenied);
+    // Nobody is admitted before there is a link.
+    let first = eventually(async || match shop.exists("n").await.err() {
+        Some(KeyValueError::Provider { .. }) => None, // not served yet
+        other => Some(other),
+    })
+    .await;
+    assert_eq!(first, denied);
+
+    let name = ConfigName::new("carts").unwrap();
+    let carts = Config::from([("bucket".to_owned(), "carts".to_owned())]);
+    lab.client.put_config(&name, &carts).await.unwrap();
+    let link = Link {
+        target_config: vec!["carts".to_owned()],
+        ..link("shop", "kv", ("keyvalue", "store"))
+    };
+    lab.client.put_link(&link).await.unwrap();
+    eventually(async || shop.set("n".to_owned(), Bytes::from("1")).await.ok()).await;
+    assert_eq!(shop.get("n").await, Ok(Some(Bytes::from("1"))));
+    assert_eq!(thief.get("n").await.err(), denied);
+    assert_eq!(shop.increment("n".to_owned(), 1).await.err(), denied);
+
+    let deletion = DeleteLink {
+        source_id: "shop".to_owned(),
+        name: link.name.clone(),
+        wit_namespace: "wasi".to_owned(),
+        wit_package: "keyvalue".to_owned(),
+        target: None,
+    };
+    lab.client.delete_link(&deletion).await.unwrap();
+    let lost = eventually(async || shop.get("n").await.err()).await;
+    assert_eq!(Some(lost), denied);
+    let kv: ComponentId = id("kv");
+    lab.client.stop_provider(&lab.host_id, &kv).await.unwrap();
+    eventually(async || match shop.get("n").await {
+        Err(KeyValueError::Provider { message }) => Some(message),
+        _ => None,
+    })
+    .await;
+    lab.stop().await;
+}
