@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use trellis_tests::{Client, Load, NatsServer, Site, Trellis, get, guest, wait_until};
+use trellis_tests::{Client, Host, Load, NatsServer, Site, Trellis, get, guest, wait_until};
 
 /// A killed host is noticed by callers within this time (R2), and a test machine may be busy.
 const TYPED_ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -39,6 +39,16 @@ fn is_answered(address: SocketAddr, path: &str) -> bool {
     let client = Client::connect(address, "any");
     let answer = client.and_then(|mut client| client.get(path));
     answer.is_ok_and(|it| it.status == 200)
+}
+
+/// Where the host told that its metrics are.
+fn metrics_of(host: &Host) -> SocketAddr {
+    let url = host.report["metrics"].as_str().unwrap();
+    let address = url
+        .strip_prefix("http://")
+        .unwrap()
+        .strip_suffix("/metrics");
+    address.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -321,6 +331,19 @@ fn a_host_that_finds_no_nats_says_so_and_joins_when_it_comes() {
 }
 
 #[test]
+fn a_host_ends_when_told_to_although_nats_is_gone() {
+    let mut site = Site::of(1);
+    wait_until("it has joined", || hosts(&site)[0]["mode"] == "joined");
+    site.server.kill();
+    let told = site.hosts[0].log().wait_for("detached");
+    assert!(told.is_some(), "it says that it is on its own");
+    assert_eq!(site.hosts[0].stop(), Some(0));
+    // Nor does one that never found it.
+    let mut host = site.host_command('b').up();
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
 fn a_wiped_store_stops_nothing_and_is_told() {
     let mut site = Site::of(1);
     site.start("to_upper_http", "web", &[]);
@@ -557,11 +580,7 @@ fn metrics_tell_the_mode() {
     let mut site = Site::of(0);
     let command = site.host_command('a').args(["--metrics", "127.0.0.1:0"]);
     let host = command.up();
-    let url = host.report["metrics"].as_str().unwrap();
-    let address = url
-        .strip_prefix("http://")
-        .and_then(|it| it.strip_suffix("/metrics"));
-    let address: SocketAddr = address.unwrap().parse().unwrap();
+    let address = metrics_of(&host);
     let tells = |line: &str| get(address, "/metrics").text().contains(line);
     wait_until("it says that it has joined", || {
         tells("trellis_host_mode{mode=\"joined\"} 1") && tells("trellis_lattice_connected 1")
@@ -576,9 +595,66 @@ fn metrics_tell_the_mode() {
         .args(["--metrics", &address.to_string()]);
     let refused = taken.try_up().unwrap_err();
     assert_eq!(refused.code, Some(1));
-    assert!(
-        refused.stderr.contains(&address.to_string()),
-        "{}",
-        refused.stderr
+    let says = format!("port {} is in use", address.port());
+    assert!(refused.stderr.contains(&says), "{}", refused.stderr);
+}
+
+#[test]
+fn an_http_server_reaches_a_component_elsewhere_and_a_kill_ends_what_is_in_flight() {
+    let mut site = Site::of(0);
+    let command = site.host_command('a').args(["--metrics", "127.0.0.1:0"]);
+    site.hosts.push(command.up());
+    site.hosts.push(site.host_command('b').up());
+    let metrics = metrics_of(&site.hosts[0]);
+    let second = site.hosts[1].host_id();
+    site.start("misbehaver", "web", &["--host", &second]);
+    let address = site.serve(0, "web");
+    wait_until("the other host answers", || is_answered(address, "/"));
+    assert_eq!(get(address, "/").text(), "ok\n");
+    let mut client = Client::connect(address, "any").unwrap();
+    let begun = Instant::now();
+    let waiting = std::thread::spawn(move || client.get("/sleep?ms=60000"));
+    wait_until("the request is under way", || {
+        get(metrics, "/metrics")
+            .text()
+            .contains("trellis_lattice_calls_open 1")
+    });
+    site.hosts[1].signal(Signal::KILL);
+    let killed = Instant::now();
+    let answer = waiting.join().unwrap().unwrap();
+    assert_eq!(
+        answer.status,
+        503,
+        "after {:?}: {}",
+        begun.elapsed(),
+        answer.text()
     );
+    assert!(
+        killed.elapsed() < TYPED_ANSWER_MAX,
+        "{:?}",
+        killed.elapsed()
+    );
+}
+
+#[test]
+fn a_counter_keeps_its_values_with_a_provider_of_another_host() {
+    let site = Site::of(2);
+    let [first, second] = [0, 1].map(|it: usize| site.hosts[it].host_id());
+    let image = "builtin:keyvalue-redb";
+    site.ask(&["start", "provider", image, "--id", "kv", "--host", &second]);
+    site.start("http_kvcounter", "counter", &["--host", &first]);
+    let link = ["link", "put", "counter", "kv", "wasi", "keyvalue"];
+    site.ask(&[&link[..], &["--interface", "store,atomics"]].concat());
+    let address = site.serve(0, "counter");
+    wait_until("the link is bound", || is_answered(address, "/apples"));
+    let count = |text: &str| {
+        text.rsplit(' ')
+            .next()
+            .unwrap()
+            .trim()
+            .parse::<u32>()
+            .unwrap()
+    };
+    let before = count(&get(address, "/apples").text());
+    assert_eq!(count(&get(address, "/apples").text()), before + 1);
 }

@@ -59,6 +59,9 @@ use crate::report::LinkReport;
 /// How often the machine is told that time passes. It decides in steps of a second.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long a change of links and routes may wait for others that are ready too.
+const CONVERGE_WAIT_MAX: Duration = Duration::from_millis(50);
+
 /// What a host needs to be part of a lattice.
 pub struct NodeConfig {
     /// Who it is.
@@ -280,10 +283,11 @@ impl Node {
         let mut told_to_stop = false;
         let mut seen = None;
         let mut report = DrainReport::default();
+        let mut dirty_since = None;
         while !self.is_over {
             self.carry_out_all(&mut report, &shutdown).await;
-            if std::mem::take(&mut self.is_dirty) {
-                self.converge().await;
+            if self.is_dirty {
+                self.work_or_converge(&mut dirty_since).await;
                 continue;
             }
             self.share_requests().await;
@@ -320,8 +324,24 @@ impl Node {
                 }
             }
         }
-        self.lattice.drain().await;
+        if self.lattice.is_connected() {
+            self.lattice.drain().await;
+        }
         report
+    }
+
+    /// Takes in work that has come to its end, so that much of it makes one change; then brings what runs
+    /// to where it should be.
+    async fn work_or_converge(&mut self, dirty_since: &mut Option<Instant>) {
+        let since = *dirty_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < CONVERGE_WAIT_MAX
+            && let Some(done) = self.work.try_join_next()
+        {
+            return self.done(done).await;
+        }
+        *dirty_since = None;
+        self.is_dirty = false;
+        self.converge().await;
     }
 
     /// Leaves the requests that any host answers to the others while this one would refuse them. Where

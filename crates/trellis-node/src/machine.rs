@@ -26,7 +26,7 @@ use self::providers::Providers;
 use self::state_changes::StateChanges;
 use crate::effect::{ComponentSettings, Effect, Note, ProviderSettings};
 use crate::identity::{Identity, Options};
-use crate::input::{Input, Outcome, ReplyTo, Serial, Signed};
+use crate::input::{Input, LeaseOutcome, Outcome, ReplyTo, Serial, Signed};
 use crate::lease::Lease;
 use crate::mirror::{Mirror, Touched};
 use crate::mode::{Facts, Mode, Permits};
@@ -156,8 +156,15 @@ impl Machine {
     /// that of the last call counts as that.
     pub fn handle(&mut self, now: Millis, input: Input, effects: &mut Vec<Effect>) {
         // What follows from the clock is judged first; nobody can hear of it any more.
-        if let Input::Disconnected { why } = &input {
-            self.detached = Some(why.clone());
+        match &input {
+            Input::Disconnected { why } => self.detached = Some(why.clone()),
+            // A renewal that this host looks at late was in time all the same: it counts from when it
+            // was asked for, and nobody else can have taken the lease meanwhile.
+            Input::Lease(LeaseOutcome::Renewed { asked }) => {
+                let renewed = LeaseOutcome::Renewed { asked: *asked };
+                self.lease.take(self.now.max(now), renewed);
+            }
+            _ => {}
         }
         self.turn(now, effects, |machine, turn| machine.take(input, turn));
     }

@@ -9,11 +9,17 @@ use crate::suggestion::did_you_mean;
 /// Characters of a host id that are shown at least.
 const SHORT_ID_MIN: usize = 8;
 
+/// Characters of a whole host id: a public key of NATS.
+const ID_LENGTH: usize = 56;
+
 /// Finds the host that `text` names: its id, the beginning of only its id, or its name.
 ///
 /// # Errors
 /// When no host or more than one has that name.
 pub(crate) async fn find(session: &Session, text: &str) -> Result<Host, Failure> {
+    if let Some(host) = by_id(session, text).await {
+        return Ok(host);
+    }
     let hosts = session.hosts().await?;
     match choose(&hosts, text) {
         Found::One(host) => Ok(host.clone()),
@@ -36,6 +42,22 @@ pub(crate) async fn find(session: &Session, text: &str) -> Result<Host, Failure>
             Err(session.failed(&message, Some("write more of the id of the one you mean")))
         }
     }
+}
+
+/// Asks the host whose whole id is `text`: it answers at once, where finding a name takes the time in
+/// which any host may answer.
+async fn by_id(session: &Session, text: &str) -> Option<Host> {
+    let id = HostId::new(text).ok().filter(|_| text.len() == ID_LENGTH)?;
+    let inventory = session.client.host_inventory(&id).await.ok()?;
+    Some(Host {
+        id: inventory.host_id,
+        friendly_name: inventory.friendly_name,
+        labels: inventory.labels,
+        uptime_seconds: inventory.uptime_seconds,
+        version: Some(inventory.version),
+        lattice: session.resolved.lattice.value.to_string(),
+        ..Host::default()
+    })
 }
 
 enum Found<'h> {

@@ -133,9 +133,6 @@ impl Node {
     }
 
     async fn publish(&mut self, event: Event) {
-        if matches!(event, Event::HostStopped(_)) {
-            self.is_over = true;
-        }
         let Some(kind) = event.kind() else { return };
         let subject = self.subjects.event(kind);
         let event = CloudEvent::now(&self.host_id, event);
@@ -202,6 +199,8 @@ impl Node {
         report.aborted += drained.aborted + left as u64;
         self.services.clear();
         self.input(Input::Stopped);
+        // Where nobody hears the goodbye, it is over without.
+        self.is_over = true;
     }
 }
 

@@ -73,6 +73,7 @@ impl Lab {
                 },
                 lattice: nats.connect().await,
                 recollection: None,
+                metrics: None,
                 store: Arc::new(EmbeddedStore::open(store).unwrap()),
                 subjects: Subjects::new(&lattice),
                 log_book,

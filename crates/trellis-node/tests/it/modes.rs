@@ -263,6 +263,25 @@ fn singletons_stop_three_seconds_after_the_last_renewal_and_start_under_the_next
 }
 
 #[test]
+fn a_renewal_that_a_busy_host_looks_at_late_was_in_time() {
+    let mut driven = Driven::joined();
+    driven.now = 2_000;
+    driven.input(Input::Tick);
+    let asked = Millis(2_000);
+    // The answer came long ago; the host had no time to look at anything until the old lease was over.
+    driven.now = 4_200;
+    driven.input(Input::Lease(LeaseOutcome::Renewed { asked }));
+    assert_eq!(driven.machine.mode(), HostMode::Joined);
+    driven.now = 6_000;
+    driven.input(Input::Lease(LeaseOutcome::Renewed { asked }));
+    assert_eq!(
+        driven.machine.mode(),
+        HostMode::Fenced,
+        "it counts from when it was asked for"
+    );
+}
+
+#[test]
 fn a_lease_that_another_took_fences_at_once() {
     let mut driven = Driven::joined();
     let (asked, why) = (Millis(0), "another host holds it".to_owned());
