@@ -7,6 +7,7 @@ mod commands;
 mod guest_toolchain;
 mod guests;
 mod http_get;
+mod lab;
 mod project;
 mod python_packages;
 mod shell;
@@ -43,6 +44,8 @@ enum Task {
     Tidy(commands::tidy::Tidy),
     /// Measure Trellis against its peers, in release
     Bench(commands::bench::Bench),
+    /// Kill, cut off and restart real hosts and servers, and count what is lost
+    Lab(commands::lab::Lab),
     /// Give arbitrary input to all that reads bytes from outside
     Fuzz(commands::fuzz::Fuzz),
     /// Run every check, as continuous integration does
@@ -69,6 +72,7 @@ fn run() -> anyhow::Result<()> {
         Task::Deny(it) => it.run(),
         Task::Tidy(it) => it.run(),
         Task::Bench(it) => it.run(),
+        Task::Lab(it) => it.run(),
         Task::Fuzz(it) => it.run(),
         Task::Ci(it) => it.run(),
     }

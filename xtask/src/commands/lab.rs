@@ -1,0 +1,95 @@
+//! `cargo xtask lab`: what a lattice of real processes withstands, as figures beside their bars.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::guest_toolchain::Choice;
+use crate::lab::{self, Lab as Setting};
+use crate::python_packages::Installed;
+use crate::{guests, project, shell};
+
+/// Breaks things and counts.
+#[derive(Args)]
+pub(crate) struct Lab {
+    /// Scenarios to run; all when none is named
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+
+    /// As many faults and as much load as the reference asks for: hours
+    #[arg(long)]
+    full: bool,
+
+    /// Test this binary instead of building one
+    #[arg(long, value_name = "PATH")]
+    trellis: Option<PathBuf>,
+
+    /// Repeat a run: moments of requests and faults follow from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+impl Lab {
+    /// Runs the scenarios, prints a table and fails when a bar was missed.
+    pub(crate) fn run(self) -> Result<()> {
+        if self.list {
+            lab::names().iter().for_each(|name| println!("{name}"));
+            return Ok(());
+        }
+        let python = Installed::ensure()?;
+        let setting = Setting {
+            trellis: self.binary()?,
+            nats_server: python.programs().join("nats-server"),
+            guests: components()?,
+            is_full: self.full,
+            seed: self.seed,
+            folder: project::root().join("target/lab"),
+        };
+        ensure!(
+            setting.nats_server.exists(),
+            "there is no {}\nhint: `cargo xtask test` installs it",
+            setting.nats_server.display()
+        );
+        ctrlc::set_handler(lab::interrupt).context("cannot handle Ctrl-C")?;
+        let report = lab::run(&setting, &self.scenarios)?;
+        report.print();
+        let file = report.write()?;
+        shell::step(format!("written to {}", file.display()));
+        let missed = report.missed();
+        ensure!(missed == 0, "{missed} bars were missed");
+        Ok(())
+    }
+
+    /// The binary under test: a release for the figures of the reference, else what the tests use as well.
+    fn binary(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.trellis {
+            return std::path::absolute(path)
+                .ok()
+                .filter(|it| it.exists())
+                .with_context(|| format!("there is no {}", path.display()));
+        }
+        shell::step("building trellis (the first build takes minutes)");
+        let mut build = Command::new(project::cargo());
+        build.args(["build", "--workspace", "--bin", "trellis"]);
+        if self.full {
+            build.arg("--release");
+        }
+        shell::run(build.current_dir(project::root()))?;
+        let profile = if self.full { "release" } else { "debug" };
+        Ok(project::target().join(profile).join("trellis"))
+    }
+}
+
+/// The folder of the components, which are built unless it is given.
+fn components() -> Result<PathBuf> {
+    match std::env::var_os("TRELLIS_GUESTS") {
+        Some(folder) => Ok(folder.into()),
+        None => guests::build(Choice::Auto),
+    }
+}
