@@ -10,6 +10,7 @@ mod http_client;
 mod load;
 mod namespaces;
 mod nats_client;
+mod nats_server;
 mod process;
 mod report;
 mod waiting;

@@ -1,7 +1,8 @@
 //! One real NATS server and the hosts that joined it, each with a home of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,18 @@ use serde_json::Value;
 
 use super::command_line::{self, CommandLine};
 use super::namespaces::{Network, Place};
+use super::nats_server::NatsServer;
 use super::process::Process;
 use super::{Lab, fresh_folder, make_folder, waiting};
 
 /// How long a process may take to start on a machine that builds at the same time.
-const START_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Below those that systems give to outgoing connections.
+const PORTS: Range<u16> = 20_000..30_000;
+
+/// A machine on which so many are taken has a problem of its own.
+const PORTS_TRIED_MAX: usize = 100;
 
 /// After this a host that has not joined counts as one that never does.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
@@ -157,91 +165,15 @@ impl Cluster {
     }
 }
 
-/// Returns a port that nobody uses at present.
+/// Returns a port that nobody uses at present, and that no outgoing connection will take: whoever listens there may
+/// be away for a while.
 ///
 /// # Errors
-/// When there is none.
+/// When none is found.
 pub(super) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// A `nats-server` with JetStream that acknowledges what is on the disk.
-pub(super) struct NatsServer {
-    program: PathBuf,
-    place: Place,
-    folder: PathBuf,
-    /// Where it listens, the same after a restart.
-    pub(super) address: SocketAddr,
-    process: Option<Process>,
-}
-
-impl NatsServer {
-    fn prepare(lab: &Lab, place: Place, folder: PathBuf) -> Result<Self> {
-        let address = SocketAddr::from((place.address, free_port()?));
-        let store = folder.join("jetstream");
-        // Each setting on a line of its own: without commas the server reads them in no other way. Clients that
-        // are silent for 10 s are cut off.
-        let text = format!(
-            "listen: {address}\nping_interval: \"5s\"\nping_max: 2\njetstream {{\n  store_dir: \"{}\"\n  \
-             sync_interval: always\n}}\n",
-            store.display()
-        );
-        let file = folder.join("nats.conf");
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Self {
-            program: lab.nats_server.clone(),
-            place,
-            folder,
-            address,
-            process: None,
-        })
-    }
-
-    fn url(&self) -> String {
-        format!("nats://{}", self.address)
-    }
-
-    /// Starts it and waits until it takes connections. Returns when it did.
-    ///
-    /// # Errors
-    /// A server that does not start.
-    pub(super) fn start(&mut self) -> Result<Instant> {
-        let mut command = self.place.command(&self.program);
-        command.arg("-c").arg(self.folder.join("nats.conf"));
-        let process = self
-            .process
-            .insert(Process::start(command, "nats", &self.folder)?);
-        let (place, address) = (self.place.clone(), self.address);
-        waiting::until("nats-server takes connections", START_LIMIT, || {
-            if let Some(status) = process.ended()? {
-                bail!("nats-server ended: {status}; see nats.log");
-            }
-            Ok(is_open(&place, address).then_some(()))
-        })?;
-        Ok(Instant::now())
-    }
-
-    /// Kills it without warning.
-    ///
-    /// # Errors
-    /// When it cannot be waited for.
-    pub(super) fn kill(&mut self) -> Result<()> {
-        match &mut self.process {
-            Some(process) => process.kill(),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Whether something listens at `address`, seen from `place`.
-fn is_open(place: &Place, address: SocketAddr) -> bool {
-    let place = place.clone();
-    // A thread of its own, since a thread that entered a namespace stays there.
-    let look = std::thread::spawn(move || {
-        place.enter().is_ok() && TcpStream::connect_timeout(&address, START_LIMIT).is_ok()
-    });
-    look.join().unwrap_or(false)
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut tried = (0..PORTS_TRIED_MAX).map(|_| fastrand::u16(PORTS));
+    tried.find(is_free).context("no free port was found")
 }
 
 /// One `trellis up`.

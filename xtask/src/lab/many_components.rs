@@ -123,6 +123,6 @@ fn by_command(lab: &Lab, cluster: &Cluster, report: &mut Report) -> Result<()> {
         each * COMPONENTS as f64
     );
     let what = format!("started by `trellis start component`, {AT_ONCE} at once");
-    report.line("control", &what, figure, "none, for comparison", true);
+    report.remark("control", &what, figure);
     Ok(())
 }

@@ -45,7 +45,9 @@ struct Findings {
     notices: Vec<Option<Duration>>,
     joins: Vec<Option<Duration>>,
     changes: Vec<Option<Duration>>,
-    /// Writes that were acknowledged, and those that are not there afterwards.
+    /// Writes at the others.
+    asked: usize,
+    /// Those that were acknowledged, and those that are not there afterwards.
     acknowledged: usize,
     lost: usize,
     /// Writes at the lonely host, and those that it acknowledged.
@@ -106,6 +108,7 @@ impl Findings {
         self.lonely += 1;
         self.pretended +=
             usize::from(lonely.succeeds(&["config", "put", &name, "value=pretended"])?);
+        self.asked += WRITES;
         self.acknowledged += written.len();
         Ok(written)
     }
@@ -138,6 +141,12 @@ impl Findings {
         );
         let what = "from the heal until it follows what was changed meanwhile";
         report.longest("N2", what, &self.changes, CONVERGE_LIMIT);
+        let figure = format!("{} of {}", self.acknowledged, self.asked);
+        report.remark(
+            "N2",
+            "writes at the others that were acknowledged at once",
+            figure,
+        );
         let what = "acknowledged writes that it does not read afterwards";
         report.none_of("N2", what, self.lost, self.acknowledged);
         let what = "writes at it that were acknowledged while it was away";

@@ -97,10 +97,18 @@ impl Report {
         factor: f64,
     ) {
         let limit = before.mul_f64(factor).max(P99_FINE);
-        let figure = format!("{}, before {}", seconds(after), seconds(before));
+        let mut figure = format!("{}, before {}", seconds(after), seconds(before));
+        if before > P99_BUSY {
+            figure.push_str(" on a busy machine");
+        }
         let bar = format!("{factor} times, or {}", seconds(P99_FINE));
         let is_met = !after.is_zero() && after <= limit;
         self.line(id, what, figure, &bar, is_met);
+    }
+
+    /// Notes a figure that is held to nothing.
+    pub(super) fn remark(&mut self, id: &str, what: &str, figure: String) {
+        self.line(id, what, figure, "none, to compare", true);
     }
 
     /// Notes the longest of several times; `None` is one that did not end.
@@ -202,6 +210,9 @@ impl Report {
 
 /// A p99 below this is fine whatever it was before: a machine that builds at the same time makes as much.
 const P99_FINE: Duration = Duration::from_millis(25);
+
+/// A p99 before the fault above this says that the machine was busy, and that the comparison is worth little.
+const P99_BUSY: Duration = Duration::from_millis(250);
 
 /// What is longer is shown, but moves no column.
 const COLUMN_MAX: usize = 64;
