@@ -87,6 +87,30 @@ pub fn decode<T: DeserializeOwned>(text: &[u8], bytes_max: usize) -> Result<T, J
     Ok(value)
 }
 
+/// Reads a value that is an object: fields by their names. What is derived for structures takes an array
+/// as well, whose values are fields by their places.
+///
+/// # Errors
+/// As [`decode`], and when `text` is no object.
+pub(crate) fn decode_object<T: DeserializeOwned>(
+    text: &[u8],
+    bytes_max: usize,
+) -> Result<T, JsonError> {
+    let value = decode(text, bytes_max)?;
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace());
+    let start = start.unwrap_or_default();
+    if text.get(start) == Some(&b'{') {
+        return Ok(value);
+    }
+    let (line, column) = position(&text[..start]);
+    Err(JsonError::Shape {
+        field: String::new(),
+        line,
+        column,
+        reason: "an object is expected".to_owned(),
+    })
+}
+
 /// Writes `message` as JSON.
 ///
 /// # Panics

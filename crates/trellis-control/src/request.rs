@@ -227,7 +227,8 @@ impl Request {
 }
 
 fn json<T: DeserializeOwned>(request: &'static str, payload: &[u8]) -> Result<T, DecodeError> {
-    json::decode(payload, REQUEST_BYTES_MAX).map_err(|source| DecodeError::Json { request, source })
+    let value = json::decode_object(payload, REQUEST_BYTES_MAX);
+    value.map_err(|source| DecodeError::Json { request, source })
 }
 
 fn read_stop(host: HostId, payload: &[u8]) -> Result<StopHostCommand, DecodeError> {

@@ -368,6 +368,7 @@ impl Machine {
         self.permits = Permits::of(mode, self.lease.covers_singletons(turn.now));
         turn.refusal.mode = self.mode.clone();
         turn.audible = self.announced && self.detached.is_none();
+        self.announce(turn);
         if mode != from {
             let host_id = turn.host_id.as_str().to_owned();
             let to = mode;

@@ -78,6 +78,15 @@ fn a_host_may_be_stopped_without_a_payload() {
 }
 
 #[test]
+fn an_array_is_no_request_even_where_every_field_may_be_left_out() {
+    for payload in ["[]", " \n[]", r#"["NCEX"]"#] {
+        let words = refusal("host.stop.NCEX", payload);
+        assert!(words.ends_with("an object is expected"), "{words}");
+    }
+    assert!(decode("host.stop.NCEX", " \n{}").is_ok());
+}
+
+#[test]
 fn ids_that_would_change_a_subject_are_refused() {
     for id in ["", "a.b", "*", ">", "a b", "ä"] {
         let bad = |field: &str| format!(r#"{{"{field}":"{id}","component_ref":"r","count":1}}"#);

@@ -12,9 +12,13 @@ use crate::turn::Turn;
 /// The first heartbeat after a connection comes within this time: hosts that connect together do not
 /// speak together.
 pub(super) const FIRST_HEARTBEAT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a host waits for its first lease before it says that it is there without one: five
+/// attempts. Then it is at least seen.
+const ANNOUNCED_WITHOUT_LEASE_AFTER: Duration = Duration::from_secs(5);
+
 impl Machine {
     pub(super) fn do_what_is_due(&mut self, turn: &mut Turn<'_>) {
-        self.announce(turn);
         for (id, url) in std::mem::take(&mut turn.specs_wanted) {
             self.state_changes.want_spec(id, url);
         }
@@ -33,9 +37,12 @@ impl Machine {
         self.heartbeat(turn);
     }
 
-    /// Says that the host is there, once it is connected and knows the lattice state.
-    fn announce(&mut self, turn: &mut Turn<'_>) {
-        if self.announced || self.detached.is_some() || !self.mirror.is_read() {
+    /// Says that the host is there, once it is connected, knows the lattice state and has a lease: managers
+    /// give it work upon that, which it would refuse before.
+    pub(super) fn announce(&mut self, turn: &mut Turn<'_>) {
+        let waits = self.lease.is_missing()
+            && turn.now.since(self.mode.since) < ANNOUNCED_WITHOUT_LEASE_AFTER;
+        if self.announced || self.detached.is_some() || !self.mirror.is_read() || waits {
             return;
         }
         (self.announced, turn.audible) = (true, true);

@@ -80,10 +80,25 @@ fn a_host_joins_once_it_is_connected_has_read_the_state_and_has_a_lease() {
     assert!(event_names(&driven.effects).is_empty());
     driven.read_empty();
     assert_eq!(driven.machine.mode_why(), "it has no lease yet");
+    // Whoever hears that it is there gives it work at once.
+    assert!(event_names(&driven.effects).is_empty());
     driven.renew();
     assert_eq!(driven.machine.mode(), HostMode::Joined);
     let told = event_names(&driven.effects);
     assert_eq!(told, ["host_started", "host_mode_changed"]);
+}
+
+#[test]
+fn a_host_that_gets_no_lease_says_after_a_while_that_it_is_there_all_the_same() {
+    let mut driven = Driven::new();
+    driven.input(Input::Connected);
+    driven.read_empty();
+    driven.pass(4_500, false);
+    assert!(event_names(&driven.effects).is_empty());
+    driven.pass(3_000, false);
+    assert_eq!(driven.machine.mode(), HostMode::Degraded);
+    let told = event_names(&driven.effects);
+    assert_eq!(told, ["host_started", "host_heartbeat"]);
 }
 
 #[test]
