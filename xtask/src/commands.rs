@@ -9,5 +9,6 @@ pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod guests;
 pub(crate) mod lab;
+pub(crate) mod interop;
 pub(crate) mod test;
 pub(crate) mod tidy;

@@ -48,6 +48,8 @@ enum Task {
     Lab(commands::lab::Lab),
     /// Give arbitrary input to all that reads bytes from outside
     Fuzz(commands::fuzz::Fuzz),
+    /// Run ours against published tools and providers of wasmCloud 1.x
+    Interop(commands::interop::Interop),
     /// Run every check, as continuous integration does
     Ci(commands::ci::Ci),
 }
@@ -74,6 +76,7 @@ fn run() -> anyhow::Result<()> {
         Task::Bench(it) => it.run(),
         Task::Lab(it) => it.run(),
         Task::Fuzz(it) => it.run(),
+        Task::Interop(it) => it.run(),
         Task::Ci(it) => it.run(),
     }
 }

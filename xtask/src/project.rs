@@ -28,6 +28,11 @@ pub(crate) fn fuzz() -> PathBuf {
     root().join("fuzz")
 }
 
+/// The workspace of published peers, beside the root workspace.
+pub(crate) fn interop() -> PathBuf {
+    root().join("tests/interop")
+}
+
 /// Where the built components are collected, as `NAME.wasm`.
 pub(crate) fn guests() -> PathBuf {
     root().join("target/guests")

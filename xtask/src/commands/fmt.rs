@@ -26,7 +26,7 @@ impl Fmt {
         for workspace in [project::root()]
             .into_iter()
             .chain(project::guest_workspaces())
-            .chain([project::fuzz()])
+            .chain([project::fuzz(), project::interop()])
         {
             let mut format = Command::new(project::cargo());
             format.args(["fmt", "--all"]).current_dir(workspace);
