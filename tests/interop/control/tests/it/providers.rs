@@ -25,6 +25,7 @@ async fn a_provider_is_started_and_stopped() {
     succeeds(start().await, "successfully started provider");
     let told = events.next("provider_started").await;
     assert_eq!(told["source"], host.id.as_str());
+    // The image as it was asked for: by it a tool that waits knows its provider.
     let expected = json!({
         "host_id": host.id,
         "image_ref": image,
