@@ -31,7 +31,11 @@ pub(crate) struct Lab {
 impl Lab {
     /// Starts a server, and no host.
     pub(crate) async fn open(lattice: &'static str) -> Self {
-        let nats = NatsServer::start();
+        Self::on(NatsServer::start(), lattice).await
+    }
+
+    /// Makes a lattice on a server that runs.
+    pub(crate) async fn on(nats: NatsServer, lattice: &'static str) -> Self {
         let connection = async_nats::connect(&nats.url).await.unwrap();
         let client = ClientBuilder::new(connection.clone())
             .lattice(lattice)

@@ -10,20 +10,33 @@ use tempfile::TempDir;
 pub(crate) struct NatsServer {
     child: Child,
     pub(crate) url: String,
-    _store: TempDir,
+    _folder: TempDir,
 }
 
 impl NatsServer {
     pub(crate) fn start() -> Self {
-        let store = TempDir::new().unwrap();
+        Self::with_jetstream("")
+    }
+
+    /// Starts a server whose JetStream is in a domain, as that of a leaf node is.
+    pub(crate) fn in_domain(domain: &str) -> Self {
+        Self::with_jetstream(&format!("domain: {domain}"))
+    }
+
+    fn with_jetstream(setting: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = folder.path().join("store");
+        let file = folder.path().join("nats.conf");
+        let config = format!("jetstream {{ store_dir: {store:?}\n{setting} }}");
+        std::fs::write(&file, config).unwrap();
         let mut child = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", "-1", "--jetstream", "--store_dir"])
-            .arg(store.path())
+            .args(["-a", "127.0.0.1", "-p", "-1", "-c"])
+            .arg(file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("no nats-server on the PATH; run these tests with `cargo xtask interop`, or install it with `cargo xtask test`");
+            .expect("no nats-server on the PATH; `cargo xtask test` and `cargo xtask interop` install it");
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut address = None;
         let url = loop {
@@ -40,7 +53,7 @@ impl NatsServer {
         Self {
             child,
             url,
-            _store: store,
+            _folder: folder,
         }
     }
 }

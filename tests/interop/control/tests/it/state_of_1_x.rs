@@ -1,11 +1,15 @@
 //! A lattice that hosts of 1.x wrote, taken over by ours.
 
+use std::collections::HashMap;
+
 use async_nats::jetstream::{self, kv};
 use serde_json::{Value, json};
 use wasmcloud_control_interface::Link;
 
 use crate::http;
 use crate::lab::{Lab, data, eventually, image, succeeds};
+use crate::nats_server::NatsServer;
+use crate::trellis::Host;
 
 /// Makes both buckets as 1.x does, and writes `pairs` into them.
 async fn seed(lab: &Lab, pairs: &[(&str, &str, String)]) {
@@ -185,6 +189,24 @@ async fn buckets_are_made_as_1_x_makes_them() {
         };
         jetstream.create_key_value(config).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_may_be_in_a_domain() {
+    let lab = Lab::on(NatsServer::in_domain("edge"), "leaf").await;
+    let mut events = lab.events().await;
+    let options = ["--js-domain", "edge"];
+    let host = Host::with_options(&lab.nats.url, lab.lattice, &options).await;
+    events.next("host_started").await;
+    let found = data(lab.client.get_hosts().await.unwrap().remove(0));
+    assert_eq!((found.id(), found.js_domain()), (&*host.id, Some("edge")));
+    let entry = HashMap::from([("a".to_owned(), "b".to_owned())]);
+    let put = lab.client.put_config("entry", entry).await;
+    succeeds(put, "successfully put config");
+    let jetstream = jetstream::with_domain(lab.connection.clone(), "edge");
+    let bucket = jetstream.get_key_value("CONFIGDATA_leaf").await.unwrap();
+    let stored = bucket.get("entry").await.unwrap();
+    assert_eq!(stored.as_deref(), Some(&br#"{"a":"b"}"#[..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

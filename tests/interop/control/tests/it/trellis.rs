@@ -26,14 +26,18 @@ pub(crate) struct Host {
 impl Host {
     /// Starts `trellis up` in a lattice and returns when it says that it is there.
     pub(crate) async fn start(nats: &str, lattice: &str, labels: &[&str]) -> Self {
+        let options = labels.iter().flat_map(|label| ["--label", label]);
+        Self::with_options(nats, lattice, &options.collect::<Vec<_>>()).await
+    }
+
+    /// Starts `trellis up` with more options.
+    pub(crate) async fn with_options(nats: &str, lattice: &str, options: &[&str]) -> Self {
         let home = TempDir::new().unwrap();
         let mut command = command(home.path());
         command.args(["up", "--output", "json", "--http", "127.0.0.1:0"]);
         command.args(["--nats", nats, "--lattice", lattice]);
         command.arg("--cache").arg(shared_cache());
-        for label in labels {
-            command.args(["--label", label]);
-        }
+        command.args(options);
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
