@@ -8,7 +8,7 @@ pub(crate) mod deny;
 pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod guests;
-pub(crate) mod lab;
 pub(crate) mod interop;
+pub(crate) mod lab;
 pub(crate) mod test;
 pub(crate) mod tidy;
