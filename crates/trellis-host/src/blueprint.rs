@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use trellis_capabilities::http_client::AllowList;
 use trellis_core::{ComponentId, Limits, LinkName, WitInterface};
+use trellis_engine::Unsatisfied;
 use trellis_manifest::{ReuseOverrides, Span};
 
 use crate::built_in::BuiltIn;
@@ -17,9 +18,14 @@ pub(crate) struct Blueprint {
     /// What it reads through `wasi:config`.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) links: Vec<WiredLink>,
+    /// Says what to do about an import that no link provides: where it was described, there it is mended.
+    pub(crate) explain: Explain,
     /// The hosts that its link to an HTTP client allows.
     pub(crate) allow: Option<AllowList>,
 }
+
+/// Says of a component what an import that nothing satisfies needs.
+pub(crate) type Explain = fn(&ComponentId, &Unsatisfied) -> String;
 
 /// One interface of one link.
 #[derive(Clone, Debug, PartialEq, Eq)]

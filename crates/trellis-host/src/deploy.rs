@@ -15,7 +15,7 @@ use crate::blueprint::{Blueprint, Fault};
 use crate::deployable::Deployable;
 use crate::error::StartError;
 use crate::host::Platform;
-use crate::imports::{self, RemoteCalls, Slot, explain_unsatisfied};
+use crate::imports::{self, RemoteCalls, Slot};
 use crate::outgoing::LinkedClient;
 use crate::progress::{Observer, Progress};
 use crate::report::LinkReport;
@@ -175,7 +175,7 @@ pub(crate) async fn build(
         environment: Vec::new(),
         outgoing: outgoing(platform, blueprint),
         imports: bound.imports,
-        explain_unsatisfied,
+        explain_unsatisfied: blueprint.explain,
     };
     let deployed = platform.engine.deploy(compiled.clone(), spec).await;
     let generation = deployed.map_err(|error| Fault {
@@ -188,7 +188,7 @@ pub(crate) async fn build(
         generation
             .unsatisfied()
             .iter()
-            .map(|missing| explain_unsatisfied(&blueprint.id, missing)),
+            .map(|missing| (blueprint.explain)(&blueprint.id, missing)),
     );
     Ok(Built {
         generation,

@@ -177,7 +177,7 @@ impl Binder<'_> {
         let missing = Unsatisfied {
             import: name.to_owned(),
         };
-        let text = explain_unsatisfied(&self.blueprint.id, &missing);
+        let text = (self.blueprint.explain)(&self.blueprint.id, &missing);
         let slot = LinkSlot::new(text.as_str());
         match (Link::new(self.compiled, name, slot.clone()), link) {
             (Ok(capability), _) => {
@@ -364,8 +364,26 @@ fn report(source: &ComponentId, import: &str, link: &WiredLink, tier: Tier) -> L
     }
 }
 
+/// Names the command that links an import that nothing satisfies.
+pub(crate) fn command_for_lattice(id: &ComponentId, missing: &Unsatisfied) -> String {
+    let import = &missing.import;
+    let Ok(interface) = import.parse::<WitInterface>() else {
+        return format!("component {id} imports {import}, which no link provides");
+    };
+    let WitInterface {
+        namespace,
+        package,
+        interface: name,
+        ..
+    } = &interface;
+    format!(
+        "component {id} imports {import}, which no link provides; link it: \
+         `trellis link put {id} TARGET {namespace} {package} --interface {name}`"
+    )
+}
+
 /// Says what a manifest needs for an import that nothing satisfies.
-pub(crate) fn explain_unsatisfied(id: &ComponentId, missing: &Unsatisfied) -> String {
+pub(crate) fn lines_for_manifest(id: &ComponentId, missing: &Unsatisfied) -> String {
     let import = &missing.import;
     let Ok(interface) = import.parse::<WitInterface>() else {
         return format!("component {id} imports {import}, which no link provides");

@@ -27,7 +27,10 @@ pub use error::{Problem, StartError};
 pub use gateways::GatewayError;
 pub use host::{Host, HostConfig};
 pub use node::twins;
-pub use node::{FollowedLines, JoinError, LogBook, Metrics, MetricsError, Node, NodeConfig};
+pub use node::{
+    FollowedLines, JoinError, LogBook, Metrics, MetricsError, Node, NodeConfig, can_run_component,
+    can_run_provider,
+};
 pub use progress::{Observer, Progress};
 pub use report::{ApplicationReport, ComponentReport, HostReport, LinkReport, Tier};
 pub use satisfier::Satisfier;

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use trellis_control::{HostId, Subjects};
+use trellis_control::{HostId, HostMode, Subjects};
 use trellis_core::{ComponentId, LatticeName, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_lattice::store::{Incarnation, Store, StoreError};
@@ -40,6 +40,7 @@ use trellis_lattice::{ConnectionState, Lattice};
 use trellis_node::{ComponentSettings, Effect, Identity, Input, Machine, Millis, Options, Serial};
 use trellis_wrpc::{Client, Config, OpenError, Server, ServerConfig, Transport};
 
+pub use self::blueprints::{can_run_component, can_run_provider};
 pub use self::log_book::{FollowedLines, LogBook};
 pub use self::metrics::{Metrics, MetricsError};
 
@@ -58,6 +59,9 @@ use crate::report::LinkReport;
 
 /// How often the machine is told that time passes. It decides in steps of a second.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long a host that reaches its lattice may take to join it, before it is said to be ready without.
+const READY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a change of links and routes may wait for others that are ready too.
 const CONVERGE_WAIT_MAX: Duration = Duration::from_millis(50);
@@ -275,8 +279,14 @@ impl Node {
         &self.host_id
     }
 
-    /// Serves until `shutdown` or until a request stops the host. What is in flight may finish.
-    pub async fn run(mut self, mut shutdown: ShutdownSignal) -> DrainReport {
+    /// Serves until `shutdown` or until a request stops the host. What is in flight may finish. Calls
+    /// `ready` once, when the host takes commands, or will not for a while.
+    pub async fn run(
+        mut self,
+        mut shutdown: ShutdownSignal,
+        ready: impl FnOnce(&Self) + Send,
+    ) -> DrainReport {
+        let mut ready = Some(ready);
         let mut connection = self.lattice.state();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -286,6 +296,9 @@ impl Node {
         let mut dirty_since = None;
         while !self.is_over {
             self.carry_out_all(&mut report, &shutdown).await;
+            if let Some(ready) = ready.take_if(|_| self.is_ready()) {
+                ready(&self);
+            }
             if self.is_dirty {
                 self.work_or_converge(&mut dirty_since).await;
                 continue;
@@ -328,6 +341,12 @@ impl Node {
             self.lattice.drain().await;
         }
         report
+    }
+
+    fn is_ready(&self) -> bool {
+        self.machine.mode() == HostMode::Joined
+            || !self.was_reached
+            || self.started.elapsed() >= READY_WAIT_MAX
     }
 
     /// Takes in work that has come to its end, so that much of it makes one change; then brings what runs

@@ -207,6 +207,7 @@ impl<'a> Wirer<'a> {
             reuse: entry.reuse,
             config,
             links,
+            explain: crate::imports::lines_for_manifest,
             allow,
         };
         Some(WiredComponent {

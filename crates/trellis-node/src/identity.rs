@@ -46,6 +46,10 @@ pub struct Options {
     /// The providers that this host contains, by the name after `wasmcloud+builtin://`. It neither
     /// bids for others of that scheme nor starts them.
     pub built_in_providers: BTreeSet<String>,
+    /// Tells of the image of a component whether this host can fetch it; it bids for no others.
+    pub can_run_component: fn(&str) -> bool,
+    /// Tells of the image of a provider whether this host can run it; it bids for no others.
+    pub can_run_provider: fn(&str) -> bool,
 }
 
 impl Default for Options {
@@ -55,6 +59,8 @@ impl Default for Options {
             heartbeat_interval: Duration::from_secs(30),
             lease: LeasePolicy::Kept,
             built_in_providers: BTreeSet::new(),
+            can_run_component: |_| true,
+            can_run_provider: |_| true,
         }
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn blueprint(
         id: id.clone(),
         limits,
         reuse: None,
+        explain: crate::imports::command_for_lattice,
         config: (said.merged)(&settings.config),
         links,
         allow,
@@ -207,6 +208,16 @@ pub(super) fn image_path(image: &str) -> Result<PathBuf, String> {
     Err(format!(
         "{image} is not absolute: a host does not know the folder that it starts from"
     ))
+}
+
+/// Tells whether a host can fetch the image of a component.
+pub fn can_run_component(image: &str) -> bool {
+    image_path(image).is_ok()
+}
+
+/// Tells whether a host can run the image of a provider.
+pub fn can_run_provider(image: &str) -> bool {
+    built_in(image).is_some()
 }
 
 /// Finds the built-in that an image means, by the names of 1.x too.

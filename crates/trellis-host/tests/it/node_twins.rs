@@ -90,7 +90,7 @@ impl Lab {
             client: Client::new(peer.lattice.clone()),
             peer,
             trigger,
-            running: tokio::spawn(node.run(shutdown)),
+            running: tokio::spawn(node.run(shutdown, |_| ())),
             _folder: folder,
             _nats: nats,
         }

@@ -146,7 +146,9 @@ impl Machine {
         reply: Option<ReplyTo>,
         turn: &mut Turn<'_>,
     ) {
-        let able = self.components.has_room() && self.may_bid(&auction.component_id);
+        let able = self.components.has_room()
+            && self.may_bid(&auction.component_id)
+            && (self.options.can_run_component)(&auction.component_ref);
         if able && constraints_met(&auction.constraints, &self.identity.labels) {
             turn.reply(reply, || {
                 encode(&CtlResponse::data(ComponentAuctionAck {
@@ -168,7 +170,8 @@ impl Machine {
     ) {
         let able = self.providers.has_room()
             && self.may_bid(&auction.provider_id)
-            && self.missing_built_in(&auction.provider_ref).is_none();
+            && self.missing_built_in(&auction.provider_ref).is_none()
+            && (self.options.can_run_provider)(&auction.provider_ref);
         if able && constraints_met(&auction.constraints, &self.identity.labels) {
             turn.reply(reply, || {
                 encode(&CtlResponse::data(ProviderAuctionAck {

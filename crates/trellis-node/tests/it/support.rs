@@ -68,6 +68,8 @@ impl Driven {
     pub(crate) fn new() -> Self {
         let options = Options {
             built_in_providers: BTreeSet::from(["http-server".to_owned()]),
+            can_run_component: |image| !image.starts_with("foreign"),
+            can_run_provider: |image| !image.starts_with("foreign"),
             ..Options::default()
         };
         Self {

@@ -137,10 +137,15 @@ fn replies_have_the_form_of_1_x() {
         text(driven.ask(auction("http", "reg.local/kv:1"))),
         "silence"
     );
-    assert_eq!(
-        text(driven.ask(auction("m", "wasmcloud+builtin://messaging-nats"))),
-        "silence"
-    );
+    for image in ["wasmcloud+builtin://messaging-nats", "foreign/kafka:1"] {
+        assert_eq!(text(driven.ask(auction("m", image))), "silence", "{image}");
+    }
+    let foreign = Request::ComponentAuction(ComponentAuctionRequest {
+        component_ref: "foreign/cart:1".to_owned(),
+        component_id: "foreign".to_owned(),
+        constraints: TextMap::new(),
+    });
+    assert_eq!(text(driven.ask(foreign)), "silence");
     assert_eq!(
         text(driven.ask(Request::LinkGet)),
         r#"{"success":true,"message":"","response":[]}"#

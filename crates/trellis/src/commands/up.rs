@@ -265,6 +265,8 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         options: Options {
             lease,
             built_in_providers: trellis_host::built_in_names(),
+            can_run_component: trellis_host::can_run_component,
+            can_run_provider: trellis_host::can_run_provider,
             ..Options::default()
         },
         identity,
@@ -313,11 +315,15 @@ async fn run_to_end(
     shutdown: ShutdownSignal,
     format: OutputFormat,
 ) -> Result<(), Failure> {
-    match format {
-        OutputFormat::Text => show(&node)?,
-        OutputFormat::Json => output::json(&output::UpOutput::from(&node))?,
-    }
-    let report = node.run(shutdown).await;
+    let mut shown = Ok(());
+    let ready = |node: &Node| {
+        shown = match format {
+            OutputFormat::Text => show(node),
+            OutputFormat::Json => output::json(&output::UpOutput::from(node)),
+        };
+    };
+    let report = node.run(shutdown, ready).await;
+    shown?;
     if let Some((embedded, guard)) = embedded {
         drop(guard);
         embedded.stop().await;

@@ -42,6 +42,29 @@ pub(super) enum Lot<'a> {
 }
 
 impl Lot<'_> {
+    /// Says why hosts may not bid.
+    fn hint(&self) -> String {
+        match self {
+            Self::Component(_, reference)
+                if !trellis_host::can_run_component(reference.as_str()) =>
+            {
+                "hosts of Trellis read components from files: name one that is there on each host"
+                    .to_owned()
+            }
+            Self::Provider(_, reference) if !trellis_host::can_run_provider(reference.as_str()) => {
+                let names = trellis_host::built_in_names().into_iter();
+                let names: Vec<String> = names.map(|name| format!("builtin:{name}")).collect();
+                format!(
+                    "hosts of Trellis run built-in providers: {}",
+                    names.join(", ")
+                )
+            }
+            _ => "a host that runs it already, or leaves, makes none: `trellis get inventory` and \
+                  `trellis get hosts` tell; `trellis scale` changes what runs"
+                .to_owned(),
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Component(id, _) => format!("component {id}"),
@@ -77,9 +100,7 @@ pub(super) async fn bidders(
             lot.text(),
             able.len()
         );
-        let hint = "a host that runs it already, or leaves, makes none: `trellis get inventory` and \
-                    `trellis get hosts` tell; `trellis scale` changes what runs";
-        return Err(session.failed(&message, Some(hint)));
+        return Err(session.failed(&message, Some(&lot.hint())));
     }
     Ok(found)
 }
