@@ -30,6 +30,10 @@ pub(crate) struct Lab {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// Try a scenario this often before a missed bar counts: for machines that do other things too
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    tries: u32,
+
     /// List the scenarios
     #[arg(long)]
     list: bool,
@@ -49,6 +53,7 @@ impl Lab {
             guests: components()?,
             is_full: self.full,
             seed: self.seed,
+            tries: self.tries,
             folder: project::root().join("target/lab"),
         };
         ensure!(

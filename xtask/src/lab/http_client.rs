@@ -251,7 +251,7 @@ mod tests {
         const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
         const CHUNKED: &str = "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\
             x-trellis-error: unavailable\r\nConnection: close\r\n\r\n2\r\nno\r\n0\r\n\r\n";
-        let answers = ask(&[&[OK, OK], &[CHUNKED], &[OK]], 4);
+        let answers = ask(&[&[OK, OK, CHUNKED], &[OK]], 4);
         let ok = || text(200, None, "ok\n");
         let failed = text(503, Some("unavailable"), "no");
         assert_eq!(answers, [ok(), ok(), failed, ok()]);

@@ -61,6 +61,17 @@ impl Report {
     }
 
     /// Notes and prints one figure.
+    /// Forgets the last scenario if it missed a bar, so that it can be tried again. Returns whether it
+    /// did.
+    pub(super) fn retract_if_missed(&mut self) -> bool {
+        let missed = |section: &Section| section.lines.iter().any(|it| !it.is_met);
+        let is_missed = self.sections.last().is_some_and(missed);
+        if is_missed {
+            self.sections.pop();
+        }
+        is_missed
+    }
+
     pub(super) fn line(&mut self, id: &str, what: &str, figure: String, bar: &str, is_met: bool) {
         let line = Line {
             id: id.to_owned(),
@@ -253,6 +264,7 @@ mod tests {
             nats_server: "nats-server".into(),
             guests: "guests".into(),
             is_full: false,
+            tries: 1,
             seed: 7,
             folder: "lab".into(),
         };
