@@ -4,6 +4,8 @@
 
 mod connection;
 mod nats_server;
+mod scripted_server;
 mod store_behaviour;
 mod store_embedded;
 mod store_jetstream;
+mod store_readings;

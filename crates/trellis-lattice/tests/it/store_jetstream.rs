@@ -279,19 +279,22 @@ async fn a_purged_stream_is_a_rewind_and_no_deletion() {
     let server = NatsServer::with_jetstream();
     let lattice = server.connect().await;
     let bucket = bucket(&lattice).await;
-    for at in ["a", "b", "c"] {
-        put(&bucket, at, "1").await;
+    // So few that each is looked for, and so many that some are.
+    for keys in [3, 40] {
+        for number in 10..10 + keys {
+            put(&bucket, &format!("k{number}"), "1").await;
+        }
+        let mut watch = bucket.watch("", often());
+        told_reset(&mut watch).await;
+        api(&lattice, "STREAM.PURGE.KV_LATTICEDATA_default").await;
+        let rewound = told_rewound(&mut watch).await;
+        let vanished = RewindCause::Vanished {
+            key: key("k10"),
+            keys,
+        };
+        assert_eq!(rewound.cause, vanished);
+        assert!(told_reset(&mut watch).await.0.is_empty());
     }
-    let mut watch = bucket.watch("", often());
-    told_reset(&mut watch).await;
-    api(&lattice, "STREAM.PURGE.KV_LATTICEDATA_default").await;
-    let rewound = told_rewound(&mut watch).await;
-    let vanished = RewindCause::Vanished {
-        key: key("a"),
-        keys: 3,
-    };
-    assert_eq!(rewound.cause, vanished);
-    assert!(told_reset(&mut watch).await.0.is_empty());
 }
 
 #[tokio::test]

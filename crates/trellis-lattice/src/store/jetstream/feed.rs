@@ -19,6 +19,9 @@ use crate::message::Message;
 const BATCH_MESSAGES: usize = 256;
 /// Bytes of one batch of a reading, or twice the largest message where that is more.
 const BATCH_BYTES_MIN: usize = 4 << 20;
+/// Batches in a row that may end before their first message: each is a round trip, and a server that
+/// ends one because its leader moves has another within a few.
+const BATCHES_EMPTY_MAX: u32 = 16;
 /// How long a reading waits for its next message.
 const MESSAGE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a reading may take as a whole.
@@ -41,7 +44,7 @@ pub(super) async fn read_all(
     let failed = |error: ApiError| error.into_store_error(bucket);
     let lattice = api.lattice();
     let inbox = lattice.new_inbox();
-    let subscribed = lattice.subscribe(&inbox).await;
+    let subscribed = lattice.subscribe(&format!("{inbox}.*")).await;
     let messages = subscribed.map_err(|error| failed(ApiError::from(RequestError::from(error))))?;
     let consumer = api.create_reader(bucket).await.map_err(failed)?;
     let reading = Reading {
@@ -49,6 +52,7 @@ pub(super) async fn read_all(
         bucket,
         subject: api.next_subject(bucket, &consumer),
         inbox,
+        batches: 0,
         messages,
         refusals: lattice.refusals(),
         records: HashMap::new(),
@@ -77,7 +81,10 @@ struct Reading<'a> {
     api: &'a Api,
     bucket: &'a BucketName,
     subject: String,
+    /// Where the messages come to; each batch has a token of its own below it.
     inbox: String,
+    /// Batches asked for so far; the number of the last one is its token.
+    batches: u64,
     messages: Subscription,
     refusals: broadcast::Receiver<Arc<str>>,
     records: HashMap<Key, Record>,
@@ -86,39 +93,87 @@ struct Reading<'a> {
 
 /// What ended a batch.
 enum BatchEnd {
-    More,
+    /// So many messages came, or the server ended it with this status; more may be there.
+    More {
+        taken: usize,
+        status: u16,
+    },
     NothingLeft,
 }
 
 impl Reading<'_> {
     async fn run(mut self) -> Result<HashMap<Key, Record>, StoreError> {
-        let bytes = BATCH_BYTES_MIN.max(2 * self.api.lattice().max_payload());
+        let mut empty = 0;
         loop {
-            let batch = Batch {
-                messages: BATCH_MESSAGES,
-                bytes,
-            };
-            let asked = self.api.next_batch(&self.subject, &self.inbox, batch).await;
-            asked.map_err(|error| error.into_store_error(self.bucket))?;
-            if let BatchEnd::NothingLeft = self.batch().await? {
-                return Ok(self.records);
+            self.ask().await?;
+            match self.batch().await? {
+                BatchEnd::NothingLeft => return Ok(self.records),
+                BatchEnd::More { taken: 0, status } => {
+                    empty += 1;
+                    if empty > BATCHES_EMPTY_MAX {
+                        return Err(self.refused(status));
+                    }
+                }
+                BatchEnd::More { .. } => empty = 0,
             }
         }
     }
 
+    /// Asks for the next batch.
+    async fn ask(&mut self) -> Result<(), StoreError> {
+        let batch = Batch {
+            messages: BATCH_MESSAGES,
+            bytes: BATCH_BYTES_MIN.max(2 * self.api.lattice().max_payload()),
+        };
+        self.batches += 1;
+        let reply = format!("{}.{}", self.inbox, self.batches);
+        let asked = self.api.next_batch(&self.subject, &reply, batch).await;
+        asked.map_err(|error| error.into_store_error(self.bucket))
+    }
+
+    /// Takes what comes until the batch that was asked for last has ended. Two batches at a time would
+    /// make the server refuse the second, so the end of one must not pass for that of another.
     async fn batch(&mut self) -> Result<BatchEnd, StoreError> {
-        for _ in 0..BATCH_MESSAGES {
+        let mut taken = 0;
+        while taken < BATCH_MESSAGES {
             let message = self.next().await?;
             match message.status {
-                None => self.take(message)?,
-                Some(STATUS_NO_MESSAGES | STATUS_WAIT_OVER) => return Ok(BatchEnd::NothingLeft),
+                None => {
+                    self.take(message)?;
+                    taken += 1;
+                }
+                // A server of today says behind a full batch that it is complete. By then we know.
+                Some(_) if self.is_of_earlier_batch(&message.subject) => {}
+                // The only status that says that everything has come.
+                Some(STATUS_NO_MESSAGES) => return Ok(BatchEnd::NothingLeft),
                 // The bytes of the batch are used up; or the consumer is gone, which the next
-                // request tells.
-                Some(STATUS_TERMINATED) => return Ok(BatchEnd::More),
+                // request tells; or the server still works on another batch, which ends by itself.
+                Some(status @ (STATUS_WAIT_OVER | STATUS_TERMINATED)) => {
+                    return Ok(BatchEnd::More { taken, status });
+                }
                 Some(_) => return Err(self.failed(RequestError::ConnectionLost)),
             }
         }
-        Ok(BatchEnd::More)
+        let status = STATUS_TERMINATED;
+        Ok(BatchEnd::More { taken, status })
+    }
+
+    /// Says whether a status is about a batch that was over when the last one was asked for: it comes on
+    /// the subject that its batch was asked for with.
+    fn is_of_earlier_batch(&self, subject: &str) -> bool {
+        let token = subject
+            .strip_prefix(self.inbox.as_str())
+            .and_then(|rest| rest.strip_prefix('.'));
+        let batch = token.and_then(|token| token.parse::<u64>().ok());
+        batch.is_some_and(|batch| batch < self.batches)
+    }
+
+    fn refused(&self, status: u16) -> StoreError {
+        StoreError::Refused {
+            bucket: self.bucket.clone(),
+            reason: "it ends every batch of a reading before the first message".to_owned(),
+            code: status.into(),
+        }
     }
 
     async fn next(&mut self) -> Result<Message, StoreError> {

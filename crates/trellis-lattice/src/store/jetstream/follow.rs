@@ -4,6 +4,7 @@
 //! So everything is read again at intervals and after every doubt, and before anything is told it is
 //! made sure that the bucket is a later state of the one that was told of before.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,8 +23,11 @@ use crate::connection::{ConnectionPhase, ConnectionState};
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
 /// The wait that later ones grow to, before jitter.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Keys of a reading's gaps that are looked for one by one before they count as gone.
+/// Keys missing from a reading that are looked for one by one: enough to tell a loss from a short
+/// reading, few enough for a pause of some milliseconds.
 const VANISHED_CONFIRMED_MAX: usize = 16;
+/// Short readings in a row before the attempt counts as failed, and the next one waits.
+const READINGS_SHORT_MAX: u32 = 3;
 
 /// Why a bucket is not followed for now.
 enum Pause {
@@ -41,6 +45,16 @@ impl From<StoreError> for Pause {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// What is to be thought of a reading.
+enum Reading {
+    /// It has every key that is there.
+    Whole,
+    /// Keys are missing from it that are not there any more.
+    Lost(RewindCause),
+    /// Keys are missing from it that are there: it was cut.
+    Short,
 }
 
 /// What a follower does next.
@@ -204,9 +218,8 @@ impl Follower {
     }
 
     async fn read(&mut self, now: &Incarnation) -> Result<(), Pause> {
-        let mut records = self.bucket.read_all().await?;
+        let (records, lost) = self.read_whole().await?;
         if !self.reset_due {
-            let lost = self.find_vanished(&mut records).await?;
             let read: Vec<Record> = records.values().cloned().collect();
             let cause = self.view.contradiction(&read).or(lost);
             if let Some(cause) = cause {
@@ -235,24 +248,45 @@ impl Follower {
         Ok(())
     }
 
+    /// Reads everything; says what was lost since it was told. A reading that lacks keys which are there
+    /// after all says nothing, and is made again.
+    async fn read_whole(&self) -> Result<(HashMap<Key, Record>, Option<RewindCause>), Pause> {
+        for _ in 0..READINGS_SHORT_MAX {
+            let mut records = self.bucket.read_all().await?;
+            if self.reset_due {
+                return Ok((records, None));
+            }
+            match self.judge(&mut records).await? {
+                Reading::Whole => return Ok((records, None)),
+                Reading::Lost(cause) => return Ok((records, Some(cause))),
+                Reading::Short => {
+                    let (bucket, keys) = (&self.bucket.name, records.len());
+                    tracing::debug!(%bucket, keys, "a reading of a bucket was cut short");
+                }
+            }
+        }
+        Err(Pause::Store(StoreError::Unavailable {
+            bucket: self.bucket.name.clone(),
+            source: "the server cuts every reading short".into(),
+        }))
+    }
+
     /// Looks one by one for keys that a reading should have and has not. Those that are there after
-    /// all are added to it; the first that is not says that the store lost something.
-    async fn find_vanished(
-        &mut self,
-        records: &mut std::collections::HashMap<Key, Record>,
-    ) -> Result<Option<RewindCause>, Pause> {
+    /// all are added to it; the first that is not says that the store lost something. Of many, the first
+    /// few stand for all.
+    async fn judge(&self, records: &mut HashMap<Key, Record>) -> Result<Reading, Pause> {
         let read: Vec<Record> = records.values().cloned().collect();
         let vanished = self.view.vanished(&read);
-        if vanished.len() > VANISHED_CONFIRMED_MAX {
-            return Ok(lost(&vanished));
-        }
-        for key in &vanished {
+        for key in vanished.iter().take(VANISHED_CONFIRMED_MAX) {
             match self.bucket.last(key).await? {
                 Some(record) => drop(records.insert(key.clone(), record)),
                 None => return Ok(lost(&vanished)),
             }
         }
-        Ok(None)
+        if vanished.len() > VANISHED_CONFIRMED_MAX {
+            return Ok(Reading::Short);
+        }
+        Ok(Reading::Whole)
     }
 
     /// Tells that the bucket went backwards; what is there now is told as a whole afterwards.
@@ -318,9 +352,12 @@ impl Follower {
     }
 }
 
-fn lost(vanished: &[Key]) -> Option<RewindCause> {
-    Some(RewindCause::Vanished {
-        key: vanished.first()?.clone(),
-        keys: vanished.len(),
-    })
+fn lost(vanished: &[Key]) -> Reading {
+    match vanished.first() {
+        Some(key) => Reading::Lost(RewindCause::Vanished {
+            key: key.clone(),
+            keys: vanished.len(),
+        }),
+        None => Reading::Whole,
+    }
 }
