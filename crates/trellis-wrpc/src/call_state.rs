@@ -369,12 +369,13 @@ impl CallState {
         }
     }
 
-    /// Tells whether nobody has taken the call for longer than `silence_max`: it was lost on the way, or
-    /// with the host that it came to.
-    pub(crate) fn is_lost(&self, now: Instant, silence_max: Duration) -> bool {
-        self.side == Side::Caller
-            && now.saturating_duration_since(self.begun) > silence_max
-            && self.lock().accepted.is_none()
+    /// Returns when the call counts as lost on the way, or with the host that it came to: nothing at
+    /// all was heard of it for `silence_max`. Nothing, where it cannot be lost any more.
+    pub(crate) fn lost_at(&self, silence_max: Duration) -> Option<Instant> {
+        let inner = self.lock();
+        let is_open = self.side == Side::Caller && inner.failure.is_none();
+        let is_unheard = inner.accepted.is_none() && inner.dialect.is_none();
+        (is_open && is_unheard).then(|| self.begun + silence_max)
     }
 
     /// Returns the other end, if it is known.

@@ -61,6 +61,20 @@ fn accepted(dialect: Dialect) -> Accepted {
 }
 
 #[test]
+fn a_call_counts_as_lost_until_something_is_heard_of_it() {
+    let silence_max = Duration::from_secs(2);
+    let lost_at = |call: &CallState| call.lost_at(silence_max);
+    let call = state(Side::Caller);
+    assert_eq!(lost_at(&call), Some(call.begun + silence_max));
+    call.receive(None, noted("a", 0, false));
+    assert_eq!(lost_at(&call), None);
+    let call = state(Side::Caller);
+    call.fail(CallError::deadline());
+    assert_eq!(lost_at(&call), None);
+    assert_eq!(lost_at(&state(Side::Callee)), None);
+}
+
+#[test]
 fn a_legacy_value_ends_with_an_empty_message_and_the_second_end_is_ignored() {
     let call = state(Side::Caller);
     call.receive(None, data("ab"));

@@ -45,9 +45,11 @@ impl Config {
             // The default limit of a NATS server. A leaf node may be set lower than our server and
             // would cut the connection.
             message_bytes_max: MIB,
-            // Twice in a second, and three in a row may be missed: a killed host is noticed with the
-            // next one, within 2 s, and a pause of 1 s is not taken for a death.
+            // Twice in a second: a killed host, whose connection is closed, is noticed with the next one
+            // and the one that follows to make sure, within 750 ms.
             beat_interval: Duration::from_millis(500),
+            // Three in a row may be missed: a machine that lost its power is noticed before the 2 s
+            // that tools of 1.x wait, and a pause of 1 s is not taken for a death.
             peer_silence_max: Duration::from_millis(1_500),
         }
     }

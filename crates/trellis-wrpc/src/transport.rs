@@ -13,8 +13,8 @@ use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::MissedTickBehavior;
 use trellis_core::ErrorClass;
 
 use crate::call_error::CallError;
@@ -22,8 +22,10 @@ use crate::call_state::{Accepted, Bounds, CallState, Dialect, Piece, Side, windo
 use crate::config::{Config, LEGACY_FLUSH_BYTES, NOTE_BYTES_MAX, WINDOW_BYTES_DEFAULT};
 use crate::extension::{Note, error_of};
 use crate::headers::inbox_of;
-use crate::peers::{BEAT, Peer, Peers};
+use crate::peers::{BEAT, Peer, Peers, UNREACHED, Unreached};
 use crate::slots::{SlotId, Slots};
+
+mod ticker;
 
 /// A transport that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) nowhere: Subject,
     pub(crate) slots: Slots,
     pub(crate) peers: Peers,
+    /// A beat reached nobody for the first time: the ticker tries again.
+    unreached: Notify,
     pub(crate) config: Config,
     buffered: Arc<AtomicUsize>,
 }
@@ -88,9 +92,10 @@ impl Transport {
             connects_seen: AtomicU64::new(statistics.connects.load(Relaxed)),
             statistics,
             nowhere: format!("{inbox}.none").into(),
+            peers: Peers::new(&inbox),
             inbox,
             slots: Slots::new(),
-            peers: Peers::new(),
+            unreached: Notify::new(),
             config,
             buffered: Arc::default(),
             nats,
@@ -105,8 +110,8 @@ impl Transport {
 
     /// Fails the calls that the host of this id works on: the lattice knows that it is gone.
     pub fn peer_gone(&self, host: &str) {
-        let error = || CallError::unavailable(format!("host {host} is gone"));
-        self.shared.fail_calls_of(|peer| peer.is_of(host), error);
+        self.shared
+            .fail_calls_of(|peer| peer.is_of(host), || host_gone(host));
     }
 
     /// Fails all open calls: the connection lost messages, as its slow-consumer event says.
@@ -128,11 +133,12 @@ impl Transport {
             return Err(CallError::unavailable("there is no connection to NATS"));
         }
         let deadline = Instant::now() + std::time::Duration::from_secs(5);
-        let state = Arc::new(CallState::new(Side::Caller, deadline, self.shared.bounds()));
+        // As one that was called, since no host will ever take it.
+        let state = Arc::new(CallState::new(Side::Callee, deadline, self.shared.bounds()));
         let Some(id) = self.shared.slots.insert(state.clone()) else {
             return Err(too_many_open());
         };
-        let subject = format!("{}.results", self.shared.call_subject(id)).into();
+        let subject = format!("{}.params", self.shared.call_subject(id)).into();
         let headers = Note {
             end: true,
             ..Note::default()
@@ -180,6 +186,12 @@ impl Shared {
             }
             return;
         }
+        if let Some(inbox) = rest.strip_prefix(UNREACHED) {
+            if message.status.is_some_and(|status| !status.is_success()) {
+                self.miss(inbox);
+            }
+            return;
+        }
         let (number, channel) = match rest.split_once('.') {
             Some((number, channel)) => (number, Some(channel)),
             None => (rest, None),
@@ -191,6 +203,20 @@ impl Shared {
             (Some(call), Some(channel)) => data(&call, channel, &message, note),
             (None, None) => self.refuse_late_acceptance(&message, note),
             (None, Some(_)) => {}
+        }
+    }
+
+    /// Takes the word of the server that a beat reached nobody. The second time it is believed: a client
+    /// that moves to another server is away for a moment.
+    fn miss(&self, inbox: &str) {
+        match self.peers.unreached(inbox) {
+            Some(Unreached::Once) => self.unreached.notify_one(),
+            Some(Unreached::Gone(gone)) => {
+                let host = gone.host().unwrap_or(NAMELESS);
+                tracing::info!(host, "a host with open calls is gone");
+                self.fail_calls_of(|peer| std::ptr::eq(peer, &*gone), || host_gone(host));
+            }
+            None => {}
         }
     }
 
@@ -418,59 +444,6 @@ impl Shared {
             call.fail_interrupted();
         }
     }
-
-    // The clock.
-
-    async fn tick_all(self: Arc<Self>) {
-        let mut beats = tokio::time::interval(self.config.beat_interval);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = Instant::now();
-        loop {
-            beats.tick().await;
-            let pause = last.elapsed();
-            last = Instant::now();
-            if self.is_disconnected() {
-                self.interrupt();
-            }
-            self.note_reconnects();
-            // After a pause of our own, silence says nothing of others.
-            let has_paused = pause > self.config.beat_interval * 2;
-            if has_paused {
-                self.peers.refresh();
-            } else if !self.is_disconnected() {
-                self.beat();
-            }
-            self.end_late_calls(has_paused);
-        }
-    }
-
-    fn beat(self: &Arc<Self>) {
-        let (alive, silent) = self.peers.sweep(self.config.peer_silence_max);
-        for peer in alive {
-            let payload = Bytes::copy_from_slice(self.inbox.as_bytes());
-            self.publish_now(message(peer.beat.clone(), None, None, payload));
-        }
-        for gone in silent {
-            let host = gone.host().unwrap_or("at the other end").to_owned();
-            tracing::info!(host, "a host with open calls fell silent");
-            let error = || CallError::unavailable(format!("host {host} fell silent"));
-            self.fail_calls_of(|peer| std::ptr::eq(peer, &*gone), error);
-        }
-    }
-
-    /// Ends calls that no host has taken: each says so within milliseconds of getting one. And those
-    /// that nobody waits for at the moment: who waits keeps the time to the millisecond.
-    fn end_late_calls(&self, has_paused: bool) {
-        let (now, silence_max) = (Instant::now(), self.config.peer_silence_max);
-        for call in self.slots.all() {
-            if call.deadline <= now {
-                call.fail(CallError::deadline());
-            } else if !has_paused && call.is_lost(now, silence_max) {
-                let text = format!("no host took the call within {silence_max:?}");
-                call.fail(CallError::unavailable(text));
-            }
-        }
-    }
 }
 
 /// Takes a message on a subject below that of the call.
@@ -496,6 +469,13 @@ fn refusal(status: u16) -> CallError {
         408 => CallError::deadline(),
         _ => CallError::unavailable(format!("the NATS server answered with status {status}")),
     }
+}
+
+/// What a host that did not tell its id is called in errors.
+const NAMELESS: &str = "at the other end";
+
+fn host_gone(host: &str) -> CallError {
+    CallError::unavailable(format!("host {host} is gone"))
 }
 
 pub(crate) fn too_many_open() -> CallError {

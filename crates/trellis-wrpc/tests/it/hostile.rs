@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use crate::nats_server::NatsServer;
-use crate::support::{Host, echo, target};
+use crate::support::{Host, echo, round_trip, target};
 
 const NOTES: [&str; 12] = [
     "1 accept",
@@ -30,7 +30,7 @@ async fn a_host_that_is_sent_rubbish_goes_on() {
     // Learn the inbox of the host from a call of its own.
     let raw = nats.connect().await;
     let mut spy = raw.subscribe("lat.>").await.unwrap();
-    raw.flush().await.unwrap();
+    round_trip(&raw).await;
     let inbox = loop {
         host.call("echo", "x").await.unwrap();
         let heard = tokio::time::timeout(std::time::Duration::from_millis(100), spy.next()).await;
@@ -44,6 +44,8 @@ async fn a_host_that_is_sent_rubbish_goes_on() {
         "1",
         "none",
         "beat",
+        "gone",
+        "gone.",
         "ffffffffffffffff",
         "fffffffffffffffff",
         "+1",
@@ -78,6 +80,6 @@ async fn a_host_that_is_sent_rubbish_goes_on() {
             .await
             .unwrap();
     }
-    raw.flush().await.unwrap();
+    round_trip(&raw).await;
     assert_eq!(host.call("echo", "still here").await.unwrap(), "still here");
 }

@@ -4,15 +4,16 @@ use std::env;
 use std::future::pending;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use trellis_core::ErrorClass;
 use trellis_wrpc::{AcceptedBy, Config, IndexPath, Invocation, Reply, ServerConfig};
 
 use crate::nats_server::NatsServer;
-use crate::support::{Host, class, echo, soon, target, within};
+use crate::support::{Host, class, echo, round_trip, soon, target, within};
 
 const CHILD: &str = "TRELLIS_WRPC_TEST_CHILD";
 const READY: &str = "the child is ready";
@@ -41,6 +42,15 @@ impl Drop for Process {
         let _ = self.0.kill(); // SIGKILL
         let _ = self.0.wait();
     }
+}
+
+/// A host that judges nobody by silence.
+async fn patient(nats: &NatsServer) -> Host {
+    let config = Config {
+        peer_silence_max: Duration::from_secs(3_600),
+        ..Config::new("a")
+    };
+    Host::with(nats, config, ServerConfig::default()).await
 }
 
 /// Does nothing as a test; is the other process when asked to.
@@ -78,18 +88,23 @@ async fn child() {
         transport.settle().await.unwrap();
         println!("{READY}");
     } else {
-        println!("{READY}");
         let client = trellis_wrpc::Client::new(&transport);
-        let _ = client.call(&target("hang"), "x".into(), soon()).await;
+        let call = client
+            .invoke(&target("hang"), "x".into(), soon())
+            .await
+            .unwrap();
+        call.accepted_by().await.unwrap();
+        println!("{READY}");
+        let _ = call.result().await;
     }
     pending::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_to_a_killed_host_fail_long_before_their_deadline() {
+async fn calls_to_a_killed_host_fail_before_its_silence_tells() {
     let nats = NatsServer::start();
     let process = Process::start(&nats, "serves");
-    let host = Host::start(&nats, "a").await;
+    let host = patient(&nats).await;
     let hang = host
         .client
         .invoke(&target("hang"), "x".into(), soon())
@@ -108,7 +123,9 @@ async fn calls_to_a_killed_host_fail_long_before_their_deadline() {
     assert_eq!(reader.next().await.unwrap().unwrap(), "half");
     let killed = Instant::now();
     drop(process);
-    assert_eq!(class(hang.result().await), ErrorClass::Unavailable);
+    let error = hang.result().await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unavailable);
+    assert_eq!(error.message(), "host child is gone");
     assert_eq!(
         reader.next().await.unwrap_err().class(),
         ErrorClass::Unavailable
@@ -120,18 +137,64 @@ async fn calls_to_a_killed_host_fail_long_before_their_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_no_host_takes_fails_long_before_its_deadline() {
+async fn a_host_that_is_only_silent_is_given_its_time() {
     let nats = NatsServer::start();
     let host = Host::start(&nats, "a").await;
+    // Takes the call and stops there, as a paused process does: its connection stays.
+    let paused = nats.connect().await;
+    let inbox = paused.new_inbox();
+    let mut beats = paused.subscribe(format!("{inbox}.>")).await.unwrap();
+    let mut calls = paused.subscribe("lat.comp.>").await.unwrap();
+    round_trip(&paused).await;
+    let call = host
+        .client
+        .invoke(&target("hang"), "x".into(), soon())
+        .await
+        .unwrap();
+    let invocation = within(calls.next()).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("trellis-wrpc", "1 accept host=paused");
+    let (to, reply) = (invocation.reply.unwrap(), format!("{inbox}.0"));
+    paused
+        .publish_with_reply_and_headers(to.clone(), reply, headers, Bytes::new())
+        .await
+        .unwrap();
+    let error = call.result().await.unwrap_err();
+    assert_eq!(error.message(), "host paused fell silent");
+    assert_eq!(error.class(), ErrorClass::Unavailable);
+    let beat = within(beats.next()).await.unwrap();
+    assert_eq!(beat.subject.as_str(), format!("{inbox}.beat"));
+    let (caller, _) = to.rsplit_once('.').unwrap();
+    assert_eq!(beat.payload, caller.to_owned());
+    assert_eq!(
+        beat.reply.unwrap().as_str(),
+        format!("{caller}.gone.{inbox}")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_no_host_takes_fails_between_two_beats() {
+    let nats = NatsServer::start();
+    let config = Config {
+        beat_interval: Duration::from_secs(3),
+        peer_silence_max: Duration::from_millis(3_200),
+        ..Config::new("a")
+    };
+    let host = Host::with(&nats, config, ServerConfig::default()).await;
     // Gets the call as a host does that dies before it says a word.
     let mute = nats.connect().await;
     let _subscription = mute.subscribe("lat.comp.>").await.unwrap();
-    mute.flush().await.unwrap();
+    round_trip(&mute).await;
     let began = Instant::now();
     let error = host.call("echo", "x").await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
+    assert_eq!(error.message(), "no host took the call within 3.2s");
     assert!(error.may_have_run(), "{error}");
-    assert!(began.elapsed().as_secs() < 10);
+    let took = began.elapsed();
+    assert!(
+        took.as_millis() < 5_000,
+        "the second beat is later: {took:?}"
+    );
     host.is_idle().await;
 }
 
@@ -157,16 +220,10 @@ async fn a_host_that_the_lattice_reports_gone_fails_its_calls_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_work_for_a_killed_caller_is_dropped() {
     let nats = NatsServer::start();
-    let mut host = Host::start(&nats, "a").await;
-    let began = Arc::new(Notify::new());
-    let began2 = began.clone();
-    host.serve("hang", move |_: Invocation| {
-        began2.notify_one();
-        pending()
-    })
-    .await;
+    let mut host = patient(&nats).await;
+    host.serve("hang", |_: Invocation| pending()).await;
     let process = Process::start(&nats, "calls");
-    within(began.notified()).await;
+    assert_eq!(host.server.calls(), 1);
     drop(process);
     host.is_idle().await;
 }

@@ -107,7 +107,7 @@ impl Listener {
             calls,
             inboxes,
         };
-        listener.ping().await;
+        round_trip(&listener.nats).await;
         listener
     }
 
@@ -116,7 +116,7 @@ impl Listener {
         for host in hosts {
             host.transport.settle().await.unwrap();
         }
-        self.ping().await;
+        round_trip(&self.nats).await;
         self.calls.unsubscribe().await.unwrap();
         self.inboxes.unsubscribe().await.unwrap();
         let mut all: Vec<Message> = self.calls.collect().await;
@@ -124,18 +124,19 @@ impl Listener {
         all.retain(|message| !is_sign_of_life(message));
         all
     }
+}
 
-    /// A round trip: the server has sent us everything before.
-    async fn ping(&self) {
-        let inbox = self.nats.new_inbox().replace("_INBOX", "ping");
-        let mut pong = self.nats.subscribe(inbox.clone()).await.unwrap();
-        self.nats.publish(inbox, Bytes::new()).await.unwrap();
-        pong.next().await.unwrap();
-    }
+/// A round trip: the server has seen everything that this connection sent, subscriptions included, and
+/// has sent it everything before. A flush is less: it fills the socket.
+pub(crate) async fn round_trip(nats: &async_nats::Client) {
+    let inbox = nats.new_inbox().replace("_INBOX", "ping");
+    let mut pong = nats.subscribe(inbox.clone()).await.unwrap();
+    nats.publish(inbox, Bytes::new()).await.unwrap();
+    pong.next().await.unwrap();
 }
 
 fn is_sign_of_life(message: &Message) -> bool {
-    let settles = message.subject.ends_with(".results")
+    let settles = message.subject.ends_with(".params")
         && message.payload.is_empty()
         && message.headers.as_ref().is_some_and(|headers| {
             headers
