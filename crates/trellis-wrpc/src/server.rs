@@ -356,6 +356,9 @@ async fn run<H: Handler>(
             }
         }
     };
+    if let Some(error) = open.state.failure() {
+        return open.answer_error(&error); // its caller went away as its turn came
+    }
     if open.state.deadline <= Instant::now() {
         return open.answer_error(&CallError::before_start(
             ErrorClass::Deadline,

@@ -11,7 +11,7 @@ use trellis_core::ErrorClass;
 use trellis_wrpc::{CallOptions, Config, Invocation, Offer, Reply, ServerConfig};
 
 use crate::nats_server::NatsServer;
-use crate::support::{Host, class, echo, soon, target, within};
+use crate::support::{Host, class, echo, round_trip, soon, target, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_that_nobody_serves_is_unavailable_at_once_and_did_not_run() {
@@ -45,7 +45,7 @@ async fn one_who_listens_and_never_answers_costs_the_deadline() {
         .subscribe(target("deaf").subject().to_owned())
         .await
         .unwrap();
-    dead.flush().await.unwrap();
+    round_trip(&dead).await;
     let host_sees_it = async {
         loop {
             let options = CallOptions::new(Duration::from_millis(200));
@@ -145,6 +145,13 @@ async fn a_call_whose_time_passed_while_it_waited_does_not_run() {
         .call(&target("hang"), "2".into(), options)
         .await;
     assert_eq!(class(second), ErrorClass::Deadline);
+    // The time began later where it is called, by what the message took to get there.
+    within(async {
+        while server.server.calls() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     drop(first);
     server.is_idle().await;
     assert_eq!(runs.load(SeqCst), 1);
