@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
-use trellis_tests::{Client, Host, Load, NatsServer, Site, Trellis, get, guest, wait_until};
+use serde_json::{Value, json};
+use trellis_tests::{
+    Application, Client, Entry, Host, Load, NatsServer, Site, Trellis, at_once, get, guest,
+    wait_until,
+};
 
 /// A killed host is noticed by callers within this time (R2), and a test machine may be busy.
 const TYPED_ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -657,4 +660,33 @@ fn a_counter_keeps_its_values_with_a_provider_of_another_host() {
     };
     let before = count(&get(address, "/apples").text());
     assert_eq!(count(&get(address, "/apples").text()), before + 1);
+}
+
+#[test]
+fn http_that_a_host_has_no_room_for_goes_to_another() {
+    const CALLS: usize = 8;
+    let mut site = Site::of(0);
+    let command = site.host_command('a');
+    let limited = Entry::new("web", "misbehaver").limits(json!({ "instances": 1, "queue": 1 }));
+    let manifest = Application::new("shop")
+        .component(limited)
+        .write(command.home());
+    site.hosts.push(command.arg(manifest).up());
+    site.hosts.push(site.host_command('b').up());
+    let address = site.serve(0, "shop-web");
+    assert!(is_answered(address, "/"));
+    let second = site.hosts[1].host_id();
+    site.start(
+        "misbehaver",
+        "shop-web",
+        &["--instances", "8", "--host", &second],
+    );
+    wait_until("the first host knows of the second", || {
+        let report = at_once(address, "any", CALLS, CALLS, |_| "/sleep?ms=300".to_owned());
+        assert!(report.failures.is_empty(), "{:?}", report.failures);
+        report
+            .answers
+            .iter()
+            .all(|(answer, _)| answer.status == 200)
+    });
 }

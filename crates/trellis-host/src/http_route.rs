@@ -70,6 +70,39 @@ impl HttpEntrance for HttpRoute {
     }
 }
 
+/// Serves a route with a component of this host, and with one elsewhere what this host would refuse.
+pub(crate) struct HttpOverflow {
+    pub(crate) here: HttpRoute,
+    pub(crate) elsewhere: Arc<dyn HttpEntrance>,
+}
+
+impl Handler for HttpOverflow {
+    fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
+        if self.here.component.is_full() {
+            return Handler::call(&*self.elsewhere, request);
+        }
+        Handler::call(&self.here, request)
+    }
+}
+
+impl LocalService for HttpOverflow {
+    fn call(
+        &self,
+        request: Request<LocalBody>,
+    ) -> BoxFuture<'static, Result<Response<LocalBody>, LocalFailure>> {
+        if self.here.component.is_full() {
+            return LocalService::call(&*self.elsewhere, request);
+        }
+        LocalService::call(&self.here, request)
+    }
+}
+
+impl HttpEntrance for HttpOverflow {
+    fn component(&self) -> &ComponentId {
+        self.here.component()
+    }
+}
+
 fn into_guest(body: RequestBody) -> WasiBody {
     if body.is_end_stream() {
         return WasiBody::new(Empty::new().map_err(|never| match never {}));

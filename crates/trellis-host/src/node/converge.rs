@@ -13,7 +13,8 @@ use super::Node;
 use super::blueprints::{self, WantedRoute};
 use super::twins::REQUEST_DEADLINE;
 use crate::built_in::BuiltIn;
-use crate::http_route::{HttpEntrance, HttpRoute};
+use crate::http_route::{HttpEntrance, HttpOverflow, HttpRoute};
+use crate::imports::RemoteCalls;
 use crate::report::{LinkReport, Tier};
 use crate::routing::PlannedRoute;
 
@@ -103,19 +104,23 @@ impl Node {
         server: &ComponentId,
         route: WantedRoute,
     ) -> Result<(PlannedRoute, LinkReport), SubjectError> {
-        let (entrance, tier): (Arc<dyn HttpEntrance>, Tier) =
-            match self.host.catalog.get(&route.component) {
-                Some(running) => {
-                    let component = running.handle.clone();
-                    (Arc::new(HttpRoute { component }), Tier::Process)
-                }
-                None => {
-                    let deadline = route.deadline.unwrap_or(REQUEST_DEADLINE);
-                    let (link, component) = (&route.link, &route.component);
-                    let remote = self.calls.http(server, link, component, deadline)?;
-                    (Arc::new(remote), Tier::Remote)
-                }
-            };
+        let elsewhere = || {
+            let deadline = route.deadline.unwrap_or(REQUEST_DEADLINE);
+            let (link, component) = (&route.link, &route.component);
+            self.calls.http(server, link, component, deadline)
+        };
+        let here = self.host.catalog.get(&route.component);
+        let here = here.map(|running| HttpRoute {
+            component: running.handle.clone(),
+        });
+        let (entrance, tier): (Arc<dyn HttpEntrance>, Tier) = match here {
+            Some(here) if self.calls.runs_elsewhere(&route.component) => {
+                let elsewhere = Arc::new(elsewhere()?);
+                (Arc::new(HttpOverflow { here, elsewhere }), Tier::Process)
+            }
+            Some(here) => (Arc::new(here), Tier::Process),
+            None => (Arc::new(elsewhere()?), Tier::Remote),
+        };
         let report = LinkReport {
             source: server.clone(),
             target: route.component,
