@@ -166,22 +166,6 @@ fn a_resource_cannot_cross_a_link() {
 }
 
 #[test]
-fn a_stream_cannot_cross_a_link() {
-    let caller = component("caller", "stream_caller", &link("callee", "streams", "api"));
-    let callee = component("callee", "stream_callee", "");
-    assert_says(
-        &refuse(&format!("{caller}{callee}")),
-        &[
-            "cannot be linked",
-            "open passes a stream",
-            "cannot cross a link",
-            "app.yaml:11:",
-            "hint: ",
-        ],
-    );
-}
-
-#[test]
 fn a_link_to_a_component_without_that_export() {
     let caller = component(
         "caller",

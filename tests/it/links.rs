@@ -46,3 +46,33 @@ fn a_callee_that_fails_fails_that_call_and_no_other() {
     let line = host.log().wait_for("limits.cpuTime").unwrap();
     assert!(line.contains("100ms"), "{line}");
 }
+
+#[test]
+fn streams_and_futures_pass_between_components_of_one_host() {
+    let trellis = Trellis::new();
+    let manifest = Application::new("pair")
+        .component(Entry::new("caller", "stream_caller").link(
+            "callee",
+            "trellis-test:streams/api",
+            Value::Null,
+        ))
+        .component(Entry::new("callee", "stream_callee"))
+        .http("caller", json!({}))
+        .write(trellis.home());
+    let host = trellis.arg(manifest).up();
+    let ask = |path: &str| get(host.address(), path);
+    let down = ask("/download?bytes=1000000");
+    assert_eq!(down.status, 200, "{}", down.text());
+    assert!(down.text().starts_with("1000000 "), "{}", down.text());
+    assert_eq!(ask("/upload?bytes=1000000").text(), down.text());
+    assert_eq!(ask("/echo?bytes=1000000").text(), down.text());
+    assert_eq!(ask("/measured?bytes=1000000").text(), down.text());
+    assert_eq!(ask("/ask?question=ready").text(), "ready - yes\n");
+
+    let failed = ask("/download?bytes=1000000&ending=trap");
+    assert_eq!(
+        (failed.status, failed.header("x-trellis-error")),
+        (500, Some("trap"))
+    );
+    assert_eq!(ask("/echo?bytes=1").status, 200);
+}

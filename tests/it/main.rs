@@ -16,3 +16,4 @@ mod memory_group;
 mod outgoing;
 mod shutdown;
 mod sockets;
+mod streams;

@@ -1,6 +1,8 @@
 //! Calls of exported functions: an instance is taken, called with the bytes of its parameters, and
 //! given back.
 
+mod streaming;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use trellis_wire::plan::PlanId;
 use trellis_wire::{Dialect, scan_whole};
 use wasmtime::Store;
 use wasmtime::component::{Func, Val};
+
+pub use streaming::{Rest, Streaming};
 
 use crate::call_error::CallError;
 use crate::component::{Generation, Permit};
@@ -28,7 +32,7 @@ impl Generation {
     /// Finds an exported function of this generation; see [`crate::Compiled::function`].
     ///
     /// # Errors
-    /// When there is none, or when it passes resources, streams or futures.
+    /// When there is none, or when it passes resources, or streams or futures that cannot cross.
     pub fn function(
         &self,
         interface: &str,
@@ -52,6 +56,7 @@ impl Generation {
         function: &ExportedFunction,
         params: Bytes,
     ) -> Result<Bytes, CallError> {
+        only_values(function)?;
         check(self, function, function.plan.params, &params)
             .map_err(|error| not_of_type("parameters", &error))?;
         let payload = Payload::Scanned(params);
@@ -71,6 +76,7 @@ impl Generation {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<(), CallError> {
+        only_values(function)?;
         let deadline = Deadline::start(self.pool.limits().deadline);
         let _permit = Permit::enter(self.clone(), deadline).await?;
         let meter = CpuMeter::new();
@@ -124,7 +130,9 @@ impl Generation {
             }
             Err(error) => {
                 let error = CallError::from_guest(error).having_run();
-                Err(self.pool.explain(error, &live.store))
+                let error = self.pool.explain(error, &live.store);
+                live.life.0.end(&error);
+                Err(error)
             }
         }
     }
@@ -166,6 +174,7 @@ impl Permit {
                 plan: function.plan.clone(),
                 direction: Direction::Params,
                 payload: params,
+                inlets: None,
             };
             let called = invoke(func, &mut live.store, function.result_slots, params).await;
             generation.end(live, called)
@@ -215,8 +224,19 @@ async fn invoke_as<const N: usize>(
     params: Lowered<PARAM_SLOTS>,
 ) -> wasmtime::Result<Payload> {
     let func = func.typed::<Lowered<PARAM_SLOTS>, Lifted<N>>(&*store)?;
-    let Lifted(result) = func.call_async(store, params).await?;
+    let Lifted(result, _no_streams) = func.call_async(store, params).await?;
     Ok(Payload::Lifted(result))
+}
+
+/// Refuses a function whose streams nobody would write or read.
+fn only_values(function: &ExportedFunction) -> Result<(), CallError> {
+    if function.plan.has_async {
+        return Err(CallError::new(
+            ErrorClass::Unavailable,
+            "the function passes streams or futures, so that only components can call it",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks bytes from outside against a tuple of `function`, within the limits of `generation`.

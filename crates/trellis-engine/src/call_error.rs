@@ -59,6 +59,12 @@ impl CallError {
         Self::new(self.class, message)
     }
 
+    /// Returns the same error without its causes, for another one who has to know it.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new(self.class, self.message.clone());
+        if self.ran { copy.having_run() } else { copy }
+    }
+
     /// Marks the error of a function that had begun to run: its own, or one of a call that it made.
     #[must_use]
     pub fn having_run(mut self) -> Self {

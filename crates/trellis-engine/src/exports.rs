@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use trellis_wire::FunctionType;
-use trellis_wire::plan::{FunctionPlan, Op, PlanError};
+use trellis_wire::plan::{FunctionPlan, PlanError};
 use wasmtime::component::ComponentExportIndex;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
 use crate::compile::Compiled;
+use crate::streams::Kind;
 use crate::wire::{HEAP, SLOTS_MAX, function_type};
 
 /// An exported function of one compiled component, found by name once and called many times. Cheap to
@@ -57,7 +58,10 @@ pub enum FunctionError {
 
 /// A type that cannot cross a link between two components.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{function} passes {what}, which cannot cross a link between components; only values can")]
+#[error(
+    "{function} passes {what}, which cannot cross a link between components; only values, streams of \
+     bytes and futures of values can"
+)]
 pub struct UnsupportedType {
     /// The function.
     pub function: String,
@@ -99,7 +103,7 @@ impl Compiled {
     /// its own.
     ///
     /// # Errors
-    /// When there is none, or when it passes resources, streams or futures.
+    /// When there is none, or when it passes resources, or streams or futures that cannot cross.
     pub fn function(
         &self,
         interface: &str,
@@ -112,7 +116,7 @@ impl Compiled {
         let ty = self
             .function_item(interface, function)
             .ok_or_else(missing)?;
-        let plan = plan_of_values(function, &ty)?;
+        let plan = plan_of_link(function, &ty)?;
         let parent = match interface {
             "" => None,
             interface => {
@@ -153,11 +157,11 @@ pub(crate) fn slots(flat: u32) -> usize {
     if flat > SLOTS_MAX { HEAP } else { flat }
 }
 
-/// Plans a function that passes nothing but values.
+/// Plans a function that passes nothing but values, streams of bytes and futures of values.
 ///
 /// # Errors
 /// When it passes anything else.
-pub(crate) fn plan_of_values(
+pub(crate) fn plan_of_link(
     name: &str,
     ty: &ComponentFunc,
 ) -> Result<FunctionPlan, UnsupportedType> {
@@ -170,11 +174,11 @@ pub(crate) fn plan_of_values(
     if plan.has_resources {
         return Err(unsupported("a resource"));
     }
-    if let Some(path) = plan.param_paths.iter().chain(&plan.result_paths).next() {
-        return Err(unsupported(match plan.plan.node(path.plan).op {
-            Op::Future { .. } => "a future",
-            _ => "a stream",
-        }));
+    for path in plan.param_paths.iter().chain(&plan.result_paths) {
+        Kind::of(&plan, path.plan).map_err(unsupported)?;
+        if path.fixed().is_none() {
+            return Err(unsupported("a stream or future inside of a list or stream"));
+        }
     }
     Ok(plan)
 }

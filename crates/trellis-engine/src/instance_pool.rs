@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::call_error::CallError;
 use crate::cpu_meter::CpuMeter;
 use crate::state::{State, Template};
+use crate::streams::LifeGuard;
 
 /// Idle instances kept for one component. More than this many calls at once are rare on a host of the
 /// size that the pool is made for; the rest are made again.
@@ -35,6 +36,8 @@ pub(crate) enum HttpGuest {
 
 /// One instance with its store.
 pub(crate) struct Live {
+    /// Before the store, so that it is dropped first.
+    pub(crate) life: LifeGuard,
     pub(crate) store: Store<State>,
     pub(crate) instance: Instance,
     pub(crate) http: Option<HttpGuest>,
@@ -45,12 +48,14 @@ pub(crate) struct Live {
 impl Live {
     /// Puts an instance together again after a run that took it apart.
     pub(crate) fn reassemble(
+        life: LifeGuard,
         store: Store<State>,
         instance: Instance,
         http: Option<HttpGuest>,
         calls_left: u32,
     ) -> Self {
         Self {
+            life,
             store,
             instance,
             http,
@@ -115,9 +120,10 @@ impl InstancePool {
         }
     }
 
-    /// Keeps the instance for another call, or retires it.
+    /// Keeps the instance for another call, or retires it. So it does with one that has forgotten a
+    /// stream whose other end is elsewhere: that would stay open for as long as the instance is kept.
     pub(crate) fn give_back(&self, mut live: Live) {
-        if live.calls_left == 0 {
+        if live.calls_left == 0 || !live.life.0.is_self_contained() {
             return;
         }
         live.idle_since = Instant::now();
@@ -162,7 +168,9 @@ impl InstancePool {
                     .map_err(CallError::from_guest)?,
             ),
         };
-        Ok(Live::reassemble(store, instance, http, self.draw_calls()))
+        let life = LifeGuard(store.data().life().clone());
+        let calls = self.draw_calls();
+        Ok(Live::reassemble(life, store, instance, http, calls))
     }
 
     /// Draws how many calls the instance will serve: from the upper half of the configured range, so

@@ -26,10 +26,12 @@ mod link;
 mod outgoing;
 mod settings;
 mod state;
+mod streams;
 mod ticker;
 mod wire;
 
 pub use cache::{CacheError, CompileCache};
+pub use call::{Rest, Streaming};
 pub use call_error::CallError;
 pub use capability::{Capability, Unsatisfied, is_wasi};
 pub use compile::{CompileError, Compiled, WasiLevel};
@@ -37,8 +39,9 @@ pub use component::{ComponentHandle, ComponentSpec, DeployError, Generation, Imp
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use exports::{ExportedFunction, ExportedSignature, FunctionError, UnsupportedType};
 pub use http::ResponseBody;
-pub use link::{FunctionRef, Link, LinkSlot, LinkTarget, LocalTarget, RemoteTarget};
+pub use link::{FunctionRef, Link, LinkSlot, LinkTarget, LocalTarget, Opened, RemoteTarget};
 pub use outgoing::{OutgoingHttp, OutgoingResponse};
 pub use settings::{AllocatorKind, PoolReport};
 pub use state::State;
+pub use streams::{ChannelSource, Inbound, Outbound};
 pub use wasmtime_wasi_http::{Error as OutgoingError, RequestOptions, WasiBody};

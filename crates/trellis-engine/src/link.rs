@@ -8,6 +8,7 @@
 
 mod remote;
 mod slot;
+mod streaming;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +20,7 @@ use trellis_wire::plan::FunctionPlan;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Linker, LinkerInstance};
 
-pub use remote::{FunctionRef, RemoteTarget};
+pub use remote::{FunctionRef, Opened, RemoteTarget};
 pub use slot::{LinkSlot, LinkTarget, LocalTarget};
 
 use crate::call_error::CallError;
@@ -27,7 +28,7 @@ use crate::capability::Capability;
 use crate::compile::Compiled;
 use crate::component::{ComponentHandle, Generation, Permit};
 use crate::event_loop::Imported;
-use crate::exports::{ExportedFunction, UnsupportedType, plan_of_values, slots};
+use crate::exports::{ExportedFunction, UnsupportedType, plan_of_link, slots};
 use crate::guarded::Deadline;
 use crate::settings::Flavour;
 use crate::state::State;
@@ -50,7 +51,7 @@ impl Link {
     /// Links the import `import` of `caller` to whatever `slot` holds when it is called.
     ///
     /// # Errors
-    /// When a function of the interface passes a resource, a stream or a future.
+    /// When a function of the interface passes a resource, or a stream or future that cannot cross.
     pub fn new(
         caller: &Compiled,
         import: &str,
@@ -66,7 +67,7 @@ impl Link {
             for (name, item) in instance.exports(engine) {
                 match &item.ty {
                     ComponentItem::ComponentFunc(function) => {
-                        let plan = plan_of_values(name, function)?;
+                        let plan = plan_of_link(name, function)?;
                         functions.push(Arc::new(Function {
                             reference: FunctionRef {
                                 interface: interface.clone(),
@@ -96,7 +97,7 @@ impl Link {
     /// Links the import `import` of `caller` to `target`, which exports it as `interface`, for good.
     ///
     /// # Errors
-    /// When a function of the interface passes a resource, a stream or a future.
+    /// When a function of the interface passes a resource, or a stream or future that cannot cross.
     pub fn to_component(
         caller: &Compiled,
         import: &str,
@@ -163,14 +164,18 @@ fn define_as<const P: usize, const R: usize>(
     instance: &mut LinkerInstance<'_, State>,
     function: Arc<LinkedFunction>,
 ) -> wasmtime::Result<()> {
+    if function.plan().has_async {
+        return streaming::define::<P, R>(instance, function);
+    }
     let name = function.function.reference.function.clone();
     if function.function.is_async {
-        return instance.func_wrap_concurrent(&name, move |accessor, Lifted(params): Lifted<P>| {
+        return instance.func_wrap_concurrent(&name, move |accessor, lifted: Lifted<P>| {
+            let Lifted(params, _no_streams) = lifted;
             let expires = accessor.with(|mut access| access.get().call_expires());
             Box::pin(function.clone().answer::<R>(params, expires))
         });
     }
-    instance.func_wrap_async(&name, move |store, Lifted(params): Lifted<P>| {
+    instance.func_wrap_async(&name, move |store, Lifted(params, _): Lifted<P>| {
         let expires = store.data().call_expires();
         Box::new(function.clone().answer::<R>(params, expires))
     })
@@ -214,6 +219,7 @@ impl LinkedFunction {
             plan: self.plan().clone(),
             direction: Direction::Results,
             payload,
+            inlets: None,
         })
     }
 

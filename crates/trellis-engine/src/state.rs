@@ -13,6 +13,7 @@ use crate::budget::{InstanceLimiter, MemoryBudget, MemoryRefusal};
 use crate::cpu_meter::CpuMeter;
 use crate::guest_log::{GuestLog, GuestStream};
 use crate::outgoing::{HttpHooks, OutgoingHttp};
+use crate::streams::Life;
 
 /// What every instance of a generation has in common.
 pub(crate) struct Template {
@@ -36,6 +37,7 @@ pub struct State {
     patience: Duration,
     /// When the call being served must have ended, where that is known.
     pub(crate) expires: Option<Instant>,
+    life: Arc<Life>,
 }
 
 impl State {
@@ -57,7 +59,13 @@ impl State {
             meter,
             patience: template.limits.deadline,
             expires: None,
+            life: Arc::default(),
         }
+    }
+
+    /// Returns whether the store runs as it should.
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     /// Makes the instance ready for its next call.

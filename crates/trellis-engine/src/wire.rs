@@ -7,7 +7,7 @@
 //! allocated for a value.
 //!
 //! The traits are hidden in wasmtime's documentation and may change with any major version. All that
-//! knows them is `tuple.rs`; the codec (`lift.rs`, `lower.rs`) sees a slice of memory and a function
+//! knows them is `tuple.rs`, and `value.rs` for the values of futures; the codec (`lift.rs`, `lower.rs`) sees a slice of memory and a function
 //! that allocates, and is tested without a guest.
 //!
 //! [`Lift`]: wasmtime::component::Lift
@@ -19,6 +19,7 @@ mod lower;
 mod plans;
 mod tuple;
 mod types;
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ mod tests;
 pub(crate) use buffer::{Buffer, Payload};
 pub(crate) use tuple::{Direction, HEAP, Lifted, Lowered, PARAM_SLOTS, SLOTS_MAX};
 pub(crate) use types::function_type;
+pub(crate) use value::Value;

@@ -23,6 +23,7 @@ mod remote;
 mod serving;
 mod state_watch;
 mod store_work;
+mod streams;
 pub mod twins;
 
 use std::collections::{BTreeMap, BTreeSet};

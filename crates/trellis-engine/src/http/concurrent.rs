@@ -242,11 +242,13 @@ impl Run<'_> {
             Some(live) => live,
             None => pool.instantiate(&self.meter).await.map_err(End::Failed)?,
         };
+        // The life comes last, so that it is dropped before the store.
         let Live {
             mut store,
             instance,
             http,
             mut calls_left,
+            life,
             ..
         } = live;
         let Some(HttpGuest::P3(service)) = &http else {
@@ -258,10 +260,12 @@ impl Run<'_> {
             .run_concurrent(async |accessor| self.accept(accessor, service, first, left).await)
             .await;
         match result.and_then(|inner| inner) {
-            Ok(()) => Ok(Live::reassemble(store, instance, http, calls_left)),
-            Err(error) => Err(End::Failed(
-                pool.explain(CallError::from_guest(error), &store),
-            )),
+            Ok(()) => Ok(Live::reassemble(life, store, instance, http, calls_left)),
+            Err(error) => {
+                let error = pool.explain(CallError::from_guest(error), &store);
+                life.0.end(&error);
+                Err(End::Failed(error))
+            }
         }
     }
 

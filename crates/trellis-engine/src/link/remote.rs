@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use trellis_core::ErrorClass;
 use trellis_wire::plan::FunctionPlan;
 use trellis_wire::{Dialect, Limits, scan_whole};
 
 use crate::call::not_of_type;
 use crate::call_error::CallError;
+use crate::streams::{Inbound, Outbound};
 
 /// A function of an interface, as its caller declares it.
 #[derive(Clone, Debug)]
@@ -42,6 +44,37 @@ pub trait RemoteTarget: Send + Sync + 'static {
         params: Bytes,
         expires: Instant,
     ) -> Result<Bytes, CallError>;
+
+    /// Calls `function`, which passes streams or futures, as [`Self::call`] does. The transport takes
+    /// `outbound`, the streams and futures of the parameters, to the other end and goes on with it after
+    /// the result.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; unavailable where the transport passes nothing but values.
+    ///
+    /// # Cancel safety
+    /// As [`Self::call`].
+    async fn open(
+        &self,
+        function: &FunctionRef,
+        _params: Bytes,
+        _outbound: Vec<Outbound>,
+        _expires: Instant,
+    ) -> Result<Opened, CallError> {
+        let text = format!(
+            "{} passes streams, which do not go there",
+            function.function
+        );
+        Err(CallError::new(ErrorClass::Unavailable, text))
+    }
+}
+
+/// The result of a call, with streams and futures that are still to come.
+pub struct Opened {
+    /// The result in the wRPC encoding.
+    pub result: Bytes,
+    /// Gives what is pending in the result.
+    pub inbound: Arc<dyn Inbound>,
 }
 
 /// Checks a result that came from elsewhere, before any of it is written into a guest. How much memory

@@ -71,6 +71,9 @@ pub(super) trait Source {
 
     /// Reads a string in an encoding other than UTF-8; none where strings are UTF-8.
     fn transcode(&mut self, pointer: u32, length: u32) -> Option<wasmtime::Result<String>>;
+
+    /// Takes the stream or future `index` from the guest, which stands at `path` and is of the type `id`.
+    fn channel(&mut self, id: PlanId, path: &[u32], index: u32) -> wasmtime::Result<()>;
 }
 
 /// One lift.
@@ -79,6 +82,8 @@ pub(super) struct Lift<'a, S> {
     pub(super) memory: &'a [u8],
     pub(super) source: &'a mut S,
     pub(super) out: &'a mut Vec<u8>,
+    /// Where it is, as far as there are streams or futures below.
+    pub(super) path: Vec<u32>,
 }
 
 impl<'a, S: Source> Lift<'a, S> {
@@ -97,19 +102,30 @@ impl<'a, S: Source> Lift<'a, S> {
         self.value(plan.params, bytes)
     }
 
+    /// Lifts one value from the memory at `pointer`.
+    pub(super) fn value_from_memory(&mut self, id: PlanId, pointer: usize) -> Result<()> {
+        let abi = self.plan.node(id).abi;
+        let bytes = self.region(pointer, abi.align, abi.size as usize)?;
+        self.value(id, bytes)
+    }
+
     fn flat(&mut self, id: PlanId, slots: &[ValRaw]) -> Result<()> {
         let node = self.plan.node(id);
         match node.op {
             Op::Fields(range) => {
                 let mut rest = slots;
-                for member in self.plan.members(range) {
-                    let count = self.plan.node(member.plan).abi.flat as usize;
+                for (number, member) in self.plan.members(range).iter().enumerate() {
+                    let node = self.plan.node(member.plan);
+                    let count = node.abi.flat as usize;
                     let (own, after) = rest.split_at_checked(count).ok_or(LiftError::Slots)?;
+                    self.enter(node, number);
                     self.flat(member.plan, own)?;
+                    self.leave(node);
                     rest = after;
                 }
                 Ok(())
             }
+            Op::Stream { .. } | Op::Future { .. } => self.channel(id, first(slots)?.get_u32()),
             Op::Scalar(scalar) => self.flat_scalar(scalar, first(slots)?),
             Op::Variant { kind, cases, .. } => {
                 let cases = self.plan.cases(cases);
@@ -132,6 +148,26 @@ impl<'a, S: Source> Lift<'a, S> {
         }
     }
 
+    fn enter(&mut self, member: &Node, number: usize) {
+        if member.has_async {
+            self.path.push(number as u32);
+        }
+    }
+
+    fn leave(&mut self, member: &Node) {
+        if member.has_async {
+            self.path.pop();
+        }
+    }
+
+    /// Takes a stream or future. Its elements come on a channel of their own.
+    fn channel(&mut self, id: PlanId, index: u32) -> Result<()> {
+        write::bool(self.out, false);
+        self.source
+            .channel(id, &self.path, index)
+            .map_err(LiftError::Guest)
+    }
+
     fn flat_scalar(&mut self, scalar: Scalar, slot: &ValRaw) -> Result<()> {
         // Only as much of a slot is read as its type fills. The canonical ABI ignores upper bits.
         match scalar {
@@ -151,11 +187,15 @@ impl<'a, S: Source> Lift<'a, S> {
         let node = self.plan.node(id);
         match node.op {
             Op::Fields(range) => {
-                for member in self.plan.members(range) {
+                for (number, member) in self.plan.members(range).iter().enumerate() {
+                    let node = self.plan.node(member.plan);
+                    self.enter(node, number);
                     self.value(member.plan, after(bytes, member.offset)?)?;
+                    self.leave(node);
                 }
                 Ok(())
             }
+            Op::Stream { .. } | Op::Future { .. } => self.channel(id, number(bytes, 4)?),
             Op::Scalar(scalar) => self.scalar(scalar, bytes),
             Op::Variant {
                 kind,
@@ -261,8 +301,6 @@ impl<'a, S: Source> Lift<'a, S> {
                 Ok(())
             }
             Op::Own | Op::Borrow => Err(LiftError::Unsupported("a resource")),
-            Op::Stream { .. } => Err(LiftError::Unsupported("a stream")),
-            Op::Future { .. } => Err(LiftError::Unsupported("a future")),
             // Every other step was taken before.
             _ => Err(LiftError::Slots),
         }

@@ -6,8 +6,8 @@
 
 use std::str;
 
-use trellis_wire::plan::{Abi, FunctionPlan, Op, Plan, PlanId, Scalar, VariantKind};
-use trellis_wire::{DecodeError, Reader};
+use trellis_wire::plan::{Abi, FunctionPlan, Node, Op, Plan, PlanId, Scalar, VariantKind};
+use trellis_wire::{DecodeError, Dialect, Limits, Reader, Scan, scan};
 use wasmtime::ValRaw;
 
 /// Why bytes cannot become values in a guest.
@@ -66,6 +66,15 @@ pub(super) trait Target {
 
     /// Writes a string in the guest's encoding, and returns its pointer and length.
     fn string(&mut self, text: &str) -> wasmtime::Result<(u32, u32)>;
+
+    /// Gives the guest the stream or future of the type `id` at `path`, and returns its index. Where all
+    /// of it came with the value, that is `complete`.
+    fn channel(
+        &mut self,
+        id: PlanId,
+        path: &[u32],
+        complete: Option<&[u8]>,
+    ) -> wasmtime::Result<u32>;
 }
 
 /// One lowering.
@@ -73,6 +82,8 @@ pub(super) struct Lower<'a, T> {
     pub(super) plan: &'a Plan,
     pub(super) reader: Reader<'a>,
     pub(super) target: &'a mut T,
+    /// Where it is, as far as there are streams or futures below.
+    pub(super) path: Vec<u32>,
 }
 
 /// Lowers a whole tuple into core values; into memory of the guest's when it does not fit in them.
@@ -87,6 +98,7 @@ pub(super) fn tuple_to_flat<T: Target>(
         plan: &plan.plan,
         reader: Reader::new(bytes),
         target,
+        path: Vec::new(),
     };
     let abi = lower.plan.node(tuple).abi;
     if abi.flat as usize <= slots.len() {
@@ -111,12 +123,13 @@ pub(super) fn tuple_to_memory<T: Target>(
         plan: &plan.plan,
         reader: Reader::new(bytes),
         target,
+        path: Vec::new(),
     };
     lower.value(tuple, place)?;
     Ok(lower.reader.finish()?)
 }
 
-impl<T: Target> Lower<'_, T> {
+impl<'a, T: Target> Lower<'a, T> {
     /// Lowers into core values that are zero: the upper bits of a value, and what a case leaves unused,
     /// stay so.
     fn flat(&mut self, id: PlanId, slots: &mut [ValRaw]) -> Result<()> {
@@ -124,12 +137,18 @@ impl<T: Target> Lower<'_, T> {
         match node.op {
             Op::Fields(range) => {
                 let mut rest = slots;
-                for member in self.plan.members(range) {
-                    let count = self.plan.node(member.plan).abi.flat as usize;
+                for (number, member) in self.plan.members(range).iter().enumerate() {
+                    let node = self.plan.node(member.plan);
+                    let count = node.abi.flat as usize;
                     let (own, after) = rest.split_at_mut_checked(count).ok_or(LowerError::Slots)?;
+                    self.enter(node, number);
                     self.flat(member.plan, own)?;
+                    self.leave(node);
                     rest = after;
                 }
+            }
+            Op::Stream { .. } | Op::Future { .. } => {
+                *first(slots)? = ValRaw::u32(self.channel(id)?);
             }
             Op::Variant { kind, cases, .. } => {
                 let cases = self.plan.cases(cases);
@@ -159,15 +178,24 @@ impl<T: Target> Lower<'_, T> {
     fn value(&mut self, id: PlanId, place: usize) -> Result<()> {
         let node = self.plan.node(id);
         // Where nothing is allocated, the memory stays where it is.
-        if node.wire_max.is_some() {
+        if node.wire_max.is_some() && !node.has_async {
             let memory = region(self.target.memory(), place, node.abi.size as usize)?;
             return fixed(self.plan, &mut self.reader, id, memory);
         }
         match node.op {
             Op::Fields(range) => {
-                for member in self.plan.members(range) {
+                for (number, member) in self.plan.members(range).iter().enumerate() {
+                    let node = self.plan.node(member.plan);
+                    self.enter(node, number);
                     self.value(member.plan, place + member.offset as usize)?;
+                    self.leave(node);
                 }
+                Ok(())
+            }
+            Op::Stream { .. } | Op::Future { .. } => {
+                let index = self.channel(id)?;
+                let memory = region(self.target.memory(), place, 4)?;
+                memory.copy_from_slice(&index.to_le_bytes());
                 Ok(())
             }
             Op::Variant {
@@ -230,10 +258,47 @@ impl<T: Target> Lower<'_, T> {
                 Ok((place, count))
             }
             Op::Own | Op::Borrow => Err(LowerError::Unsupported("a resource")),
-            Op::Stream { .. } => Err(LowerError::Unsupported("a stream")),
-            Op::Future { .. } => Err(LowerError::Unsupported("a future")),
             // Every other step was taken before.
             _ => Err(LowerError::Slots),
+        }
+    }
+
+    fn enter(&mut self, member: &Node, number: usize) {
+        if member.has_async {
+            self.path.push(number as u32);
+        }
+    }
+
+    fn leave(&mut self, member: &Node) {
+        if member.has_async {
+            self.path.pop();
+        }
+    }
+
+    fn channel(&mut self, id: PlanId) -> Result<u32> {
+        let complete = self.complete(id)?;
+        self.target
+            .channel(id, &self.path, complete)
+            .map_err(LowerError::Guest)
+    }
+
+    /// Reads a stream or future that came with the value; nothing where it comes on a channel.
+    fn complete(&mut self, id: PlanId) -> Result<Option<&'a [u8]>> {
+        let Op::Future { payload } = self.plan.node(id).op else {
+            let comes_now = Dialect::A.read_complete(&mut self.reader)?;
+            return comes_now.then(|| Ok(self.reader.bytes()?)).transpose();
+        };
+        if !self.reader.bool()? {
+            return Ok(None);
+        }
+        let Some(payload) = payload else {
+            return Ok(Some(&[]));
+        };
+        let mut ahead = self.reader;
+        let rest = ahead.take(ahead.remaining())?;
+        match scan(self.plan, payload, rest, Dialect::A, &Limits::default())? {
+            Scan::Complete { length, .. } => Ok(Some(self.reader.take(length)?)),
+            Scan::NeedMore { missing } => Ok(Some(self.reader.take(rest.len() + missing)?)),
         }
     }
 

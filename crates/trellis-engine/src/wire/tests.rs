@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use fastrand::Rng;
-use trellis_wire::plan::{FunctionPlan, Node};
+use trellis_wire::plan::{FunctionPlan, Node, PlanId};
 use trellis_wire::{Field, FunctionType, Type};
 use wasmtime::ValRaw;
 
@@ -41,6 +41,20 @@ impl Target for Memory {
     fn string(&mut self, _text: &str) -> wasmtime::Result<(u32, u32)> {
         wasmtime::bail!("all strings are UTF-8")
     }
+
+    fn channel(
+        &mut self,
+        _: PlanId,
+        path: &[u32],
+        complete: Option<&[u8]>,
+    ) -> wasmtime::Result<u32> {
+        Ok(channel_number(path) + complete.map_or(0, |bytes| 1_000 * bytes.len() as u32))
+    }
+}
+
+/// Names a place by a number.
+fn channel_number(path: &[u32]) -> u32 {
+    path.iter().fold(7, |number, step| number * 10 + step)
 }
 
 struct Fuel(usize);
@@ -54,6 +68,11 @@ impl Source for Fuel {
 
     fn transcode(&mut self, _pointer: u32, _length: u32) -> Option<wasmtime::Result<String>> {
         None
+    }
+
+    fn channel(&mut self, _: PlanId, path: &[u32], index: u32) -> wasmtime::Result<()> {
+        wasmtime::ensure!(index == channel_number(path), "{index} is not at {path:?}");
+        Ok(())
     }
 }
 
@@ -85,6 +104,7 @@ fn lift(
         memory,
         source: &mut Fuel(fuel),
         out: &mut out,
+        path: Vec::new(),
     })?;
     Ok(out)
 }
@@ -263,4 +283,47 @@ fn a_message_that_is_cut_or_goes_on_is_refused() {
     }
     let longer = [&bytes[..], &[0]].concat();
     assert!(lower_flat(&plan, &longer).is_err());
+}
+
+#[test]
+fn streams_and_futures_are_found_at_their_places() {
+    let bytes = || Type::stream(Some(Type::U8));
+    let plan = plan([
+        Type::U32,
+        Type::tuple([
+            bytes(),
+            Type::option(Type::tuple([Type::Bool, Type::future(None)])),
+        ]),
+        Type::result(Some(bytes()), Some(Type::future(Some(Type::String)))),
+    ]);
+    // The option has its future, and the result is an error.
+    let wire = [0xac, 0x02, 0, 1, 1, 0, 1, 0];
+    let (_, slots) = lower_flat(&plan, &wire).unwrap();
+    let flat: Vec<u32> = slots[..7].iter().map(|slot| slot.get_u32()).collect();
+    assert_eq!(flat, [300, 710, 1, 1, 7_111, 1, 72]);
+    let lifted = lift_flat(&plan, &[], &slots[..plan.flat_params as usize]).unwrap();
+    assert_eq!(lifted, wire);
+
+    // The same in memory.
+    let mut memory = Memory::default();
+    memory.allocate(8, 64).unwrap();
+    lower::tuple_to_memory(&plan, plan.params, &wire, &mut memory, 8).unwrap();
+    let lifted = lift(&plan, &memory.bytes, 0, |it| it.tuple_from_memory(&plan, 8)).unwrap();
+    assert_eq!(lifted, wire);
+}
+
+#[test]
+fn a_stream_or_future_may_come_with_the_value() {
+    let plan = plan([
+        Type::stream(Some(Type::U8)),
+        Type::future(Some(Type::String)),
+        Type::future(None),
+    ]);
+    let wire = b"\x03abc\x01\x02hi\x01";
+    let (_, slots) = lower_flat(&plan, wire).unwrap();
+    let flat: Vec<u32> = slots[..3].iter().map(|slot| slot.get_u32()).collect();
+    assert_eq!(flat, [3_070, 3_071, 72]);
+    for short in 0..wire.len() {
+        assert!(lower_flat(&plan, &wire[..short]).is_err(), "{short}");
+    }
 }

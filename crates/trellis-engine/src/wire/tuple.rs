@@ -1,23 +1,24 @@
-//! The types that stand for whole parameter and result tuples in wasmtime's typed calls. All unsafe
-//! code of the codec is here, and it is the promise of four traits.
+//! The types that stand for whole parameter and result tuples in wasmtime's typed calls. The unsafe code
+//! is the promise of four traits.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use trellis_wire::plan::{FunctionPlan, PlanId};
+use trellis_wire::plan::{AsyncPath, FunctionPlan, Op, PlanId};
 use wasmtime::component::__internal::wasmtime_environ::component::{
     StringEncoding, TypeTupleIndex,
 };
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
-use wasmtime::{Result, ValRaw, bail};
+use wasmtime::component::{ComponentNamedList, ComponentType, FutureAny, Lift, Lower, StreamAny};
+use wasmtime::{AsContextMut, Result, ValRaw, bail};
 
 use super::buffer::{Buffer, Payload};
 use super::lift::{self, LiftError, Source};
 use super::lower::{self, LowerError, Target};
-use super::plans;
+use super::{plans, types};
+use crate::streams::{Handle, Handles, Inlets, Reader};
 
 /// Most core values that a function takes before its parameters go through memory.
 pub(crate) const SLOTS_MAX: usize = 16;
@@ -29,7 +30,7 @@ pub(crate) const PARAM_SLOTS: usize = SLOTS_MAX;
 
 /// What the tuples are in memory. wasmtime takes size and alignment from the dynamic type wherever it
 /// knows that one; where it does not, it is told "nothing", and the codec checks for itself.
-const NOTHING: CanonicalAbiInfo = CanonicalAbiInfo {
+pub(super) const NOTHING: CanonicalAbiInfo = CanonicalAbiInfo {
     size32: 0,
     align32: 1,
     size64: 0,
@@ -53,11 +54,37 @@ impl Direction {
             Self::Results => plan.results,
         }
     }
+
+    /// Returns where streams and futures are in the tuple.
+    pub(crate) fn paths(self, plan: &FunctionPlan) -> &[AsyncPath] {
+        match self {
+            Self::Params => &plan.param_paths,
+            Self::Results => &plan.result_paths,
+        }
+    }
+}
+
+/// Returns the number of the stream or future of the type `id` at `path`. Where cases of a variant have
+/// one at the same place, their types tell them apart; the same type twice is one.
+fn number_of(paths: &[AsyncPath], id: PlanId, path: &[u32]) -> Result<usize> {
+    let is_here = |it: &AsyncPath| {
+        it.plan == id
+            && it
+                .steps
+                .iter()
+                .map(|step| step.as_ref())
+                .eq(path.iter().map(Some))
+    };
+    match paths.iter().position(is_here) {
+        Some(number) => Ok(number),
+        None => bail!("a stream is at a place that its type has not"),
+    }
 }
 
 /// A tuple read from a guest: the parameters of an import, or the results of an export. `N` is the
-/// number of its core values, or [`HEAP`] for more than [`SLOTS_MAX`].
-pub(crate) struct Lifted<const N: usize>(pub(crate) Buffer);
+/// number of its core values, or [`HEAP`] for more than [`SLOTS_MAX`]. What streams and futures it has are
+/// the reader's to take or to close.
+pub(crate) struct Lifted<const N: usize>(pub(crate) Buffer, pub(crate) Handles);
 
 /// A tuple to be written into a guest: the results of an import (`N` is 0 or 1) or the parameters of an
 /// export (`N` is [`PARAM_SLOTS`]).
@@ -65,6 +92,8 @@ pub(crate) struct Lowered<const N: usize> {
     pub(crate) plan: Arc<FunctionPlan>,
     pub(crate) direction: Direction,
     pub(crate) payload: Payload,
+    /// Where its streams and futures come from; none for a function without any.
+    pub(crate) inlets: Option<Inlets>,
 }
 
 fn tuple_index(ty: InterfaceType) -> Result<TypeTupleIndex> {
@@ -106,7 +135,7 @@ unsafe impl<const N: usize> Lift for Lifted<N> {
         ty: InterfaceType,
         slots: &Self::Lower,
     ) -> Result<Self> {
-        lift(cx, ty, Place::Flat(slots)).map(Self)
+        lift(cx, ty, Place::Flat(slots)).map(|(buffer, handles)| Self(buffer, handles))
     }
 
     fn linear_lift_from_memory(
@@ -120,7 +149,7 @@ unsafe impl<const N: usize> Lift for Lifted<N> {
             .addr()
             .checked_sub(cx.memory().as_ptr().addr());
         let place = place.ok_or(LiftError::OutOfBounds)?;
-        lift(cx, ty, Place::Memory(place)).map(Self)
+        lift(cx, ty, Place::Memory(place)).map(|(buffer, handles)| Self(buffer, handles))
     }
 }
 
@@ -130,27 +159,54 @@ enum Place<'a> {
     Memory(usize),
 }
 
-fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, from: Place<'_>) -> Result<Buffer> {
-    let plan = plans::of_tuple(cx.types, tuple_index(ty)?).map_err(LiftError::into_wasmtime)?;
+fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, from: Place<'_>) -> Result<(Buffer, Handles)> {
+    let tuple = tuple_index(ty)?;
+    let plan = plans::of_tuple(cx.types, tuple).map_err(LiftError::into_wasmtime)?;
     let mut buffer = Buffer::take();
     let utf8 = cx.options().string_encoding == StringEncoding::Utf8;
+    let memory = cx.memory();
+    let mut source = LiftSource {
+        cx,
+        utf8,
+        of: Some((&plan, tuple)),
+        types: Vec::new(),
+        handles: Vec::new(),
+    };
     let mut lift = lift::Lift {
         plan: &plan.plan,
-        memory: cx.memory(),
-        source: &mut LiftSource { cx, utf8 },
+        memory,
+        source: &mut source,
         out: buffer.bytes_mut(),
+        path: Vec::new(),
     };
     match from {
         Place::Flat(slots) => lift.tuple_from_flat(&plan, slots),
         Place::Memory(place) => lift.tuple_from_memory(&plan, place),
     }
     .map_err(LiftError::into_wasmtime)?;
-    Ok(buffer)
+    Ok((buffer, source.handles))
 }
 
-struct LiftSource<'a, 'b> {
+pub(super) struct LiftSource<'a, 'b> {
     cx: &'a mut LiftContext<'b>,
     utf8: bool,
+    /// The tuple that is lifted; none for a single value, which has no streams.
+    of: Option<(&'a FunctionPlan, TypeTupleIndex)>,
+    /// wasmtime's types of its streams and futures, looked for once.
+    types: Vec<InterfaceType>,
+    handles: Handles,
+}
+
+impl<'a, 'b> LiftSource<'a, 'b> {
+    pub(super) fn of_value(cx: &'a mut LiftContext<'b>, utf8: bool) -> Self {
+        Self {
+            cx,
+            utf8,
+            of: None,
+            types: Vec::new(),
+            handles: Vec::new(),
+        }
+    }
 }
 
 impl Source for LiftSource<'_, '_> {
@@ -168,6 +224,27 @@ impl Source for LiftSource<'_, '_> {
             InterfaceType::String,
             &slots,
         ))
+    }
+
+    fn channel(&mut self, id: PlanId, path: &[u32], index: u32) -> Result<()> {
+        let Some((plan, tuple)) = self.of else {
+            bail!("a value has a stream in it")
+        };
+        let number = number_of(&plan.param_paths, id, path)?;
+        if self.types.is_empty() {
+            self.types = types::channels(self.cx.types, tuple);
+        }
+        let ty = self.types.get(number).copied();
+        let ty = ty.ok_or_else(|| wasmtime::Error::msg("a stream has no type"))?;
+        let slot = ValRaw::u32(index);
+        let handle = match plan.plan.node(id).op {
+            Op::Stream { .. } => {
+                Handle::Stream(StreamAny::linear_lift_from_flat(self.cx, ty, &slot)?)
+            }
+            _ => Handle::Future(FutureAny::linear_lift_from_flat(self.cx, ty, &slot)?),
+        };
+        self.handles.push((number, handle));
+        Ok(())
     }
 }
 
@@ -199,12 +276,12 @@ unsafe impl<const N: usize> Lower for Lowered<N> {
     fn linear_lower_to_flat<T>(
         &self,
         cx: &mut LowerContext<'_, T>,
-        _ty: InterfaceType,
+        ty: InterfaceType,
         slots: &mut MaybeUninit<Self::Lower>,
     ) -> Result<()> {
         let slots = slots.write([ValRaw::u64(0); N]);
         let tuple = self.direction.tuple(&self.plan);
-        let mut target = LowerTarget { cx };
+        let mut target = self.target(cx, ty)?;
         lower::tuple_to_flat(&self.plan, tuple, &self.payload, &mut target, slots)
             .map_err(LowerError::into_wasmtime)
     }
@@ -212,18 +289,53 @@ unsafe impl<const N: usize> Lower for Lowered<N> {
     fn linear_lower_to_memory<T>(
         &self,
         cx: &mut LowerContext<'_, T>,
-        _ty: InterfaceType,
+        ty: InterfaceType,
         place: usize,
     ) -> Result<()> {
         let tuple = self.direction.tuple(&self.plan);
-        let mut target = LowerTarget { cx };
+        let mut target = self.target(cx, ty)?;
         lower::tuple_to_memory(&self.plan, tuple, &self.payload, &mut target, place)
             .map_err(LowerError::into_wasmtime)
     }
 }
 
-struct LowerTarget<'a, 'b, T: 'static> {
+impl<const N: usize> Lowered<N> {
+    fn target<'a, 'b, T>(
+        &'a self,
+        cx: &'a mut LowerContext<'b, T>,
+        ty: InterfaceType,
+    ) -> Result<LowerTarget<'a, 'b, T>> {
+        let channels = match &self.inlets {
+            None => None,
+            Some(inlets) => Some(Channels {
+                plan: &self.plan,
+                paths: self.direction.paths(&self.plan),
+                types: types::channels(cx.types, tuple_index(ty)?),
+                inlets,
+            }),
+        };
+        Ok(LowerTarget { cx, channels })
+    }
+}
+
+pub(super) struct LowerTarget<'a, 'b, T: 'static> {
     cx: &'a mut LowerContext<'b, T>,
+    /// None for what has no streams or futures.
+    channels: Option<Channels<'a>>,
+}
+
+struct Channels<'a> {
+    plan: &'a Arc<FunctionPlan>,
+    paths: &'a [AsyncPath],
+    /// wasmtime's types of what is at the paths.
+    types: Vec<InterfaceType>,
+    inlets: &'a Inlets,
+}
+
+impl<'a, 'b, T> LowerTarget<'a, 'b, T> {
+    pub(super) fn of_value(cx: &'a mut LowerContext<'b, T>) -> Self {
+        Self { cx, channels: None }
+    }
 }
 
 impl<T> Target for LowerTarget<'_, '_, T> {
@@ -246,5 +358,27 @@ impl<T> Target for LowerTarget<'_, '_, T> {
         // SAFETY: a lowering that succeeds has written both core values of a string.
         let [pointer, length] = unsafe { slots.assume_init() };
         Ok((pointer.get_u32(), length.get_u32()))
+    }
+
+    fn channel(&mut self, id: PlanId, path: &[u32], complete: Option<&[u8]>) -> Result<u32> {
+        let Some(channels) = &self.channels else {
+            bail!("a stream was passed that nobody writes")
+        };
+        let number = number_of(channels.paths, id, path)?;
+        let ty = channels.types.get(number).copied();
+        let ty = ty.ok_or_else(|| wasmtime::Error::msg("a stream has no type"))?;
+        let store = self.cx.store.as_context_mut();
+        let place = &channels.paths[number];
+        let reader = channels
+            .inlets
+            .open(store, channels.plan, place, complete)?;
+        let mut slot = MaybeUninit::uninit();
+        match reader {
+            Reader::Bytes(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
+            Reader::Value(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
+            Reader::Event(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
+        }
+        // SAFETY: a lowering that succeeds has written the one core value of a stream or future.
+        Ok(unsafe { slot.assume_init() }.get_u32())
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use trellis_wire::plan::NODES_MAX;
 use trellis_wire::{Case, Field, FunctionType, Type};
+use wasmtime::component::__internal::wasmtime_environ::component::TypeTupleIndex;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
 use wasmtime::component::types::{ComponentFunc, Type as PublicType};
 
@@ -52,6 +53,37 @@ pub(super) fn tuple_type(
         params,
         result: None,
     })
+}
+
+/// Returns a type of wasmtime's table.
+pub(super) fn value_type(types: &ComponentTypes, ty: InterfaceType) -> Result<Type, Unsupported> {
+    Translate { left: NODES_MAX }.entry(types, ty)
+}
+
+/// Returns the types of all streams and futures in a tuple, in the order of the paths of its plan. The
+/// plan refuses those inside of lists, streams and futures, and bounds the walk.
+pub(super) fn channels(types: &ComponentTypes, tuple: TypeTupleIndex) -> Vec<InterfaceType> {
+    let mut found = Vec::new();
+    let mut pending: Vec<InterfaceType> = types[tuple].types.iter().rev().copied().collect();
+    while let Some(ty) = pending.pop() {
+        let first = pending.len();
+        match ty {
+            InterfaceType::Stream(_) | InterfaceType::Future(_) => found.push(ty),
+            InterfaceType::Option(at) => pending.push(types[at].ty),
+            InterfaceType::Tuple(at) => pending.extend(types[at].types.iter().copied()),
+            InterfaceType::Record(at) => pending.extend(types[at].fields.iter().map(|it| it.ty)),
+            InterfaceType::Variant(at) => {
+                pending.extend(types[at].cases.iter().filter_map(|(_, ty)| *ty));
+            }
+            InterfaceType::Result(at) => {
+                pending.extend([types[at].ok, types[at].err].into_iter().flatten());
+            }
+            _ => {}
+        }
+        // What comes first is taken first.
+        pending[first..].reverse();
+    }
+    found
 }
 
 fn field(name: impl Into<String>, ty: Type) -> Field {

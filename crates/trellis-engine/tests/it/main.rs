@@ -6,5 +6,6 @@ mod exports;
 mod limits;
 mod links;
 mod reuse;
+mod streams;
 mod support;
 mod wire;

@@ -7,11 +7,17 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::task::JoinSet;
 use trellis_capabilities::keyvalue::KeyValueBackend;
 use trellis_core::{ComponentId, ErrorClass, LatticeName, LinkName};
-use trellis_engine::{CallError, FunctionRef, RemoteTarget};
-use trellis_wrpc::{CallOptions, Client, Headers, Returns, SubjectError, Target};
+use trellis_engine::{
+    CallError, ChannelSource, FunctionRef, Inbound, Opened, Outbound, RemoteTarget,
+};
+use trellis_wrpc::{
+    Call, CallOptions, Client, Headers, IndexPath, ParamStreams, Returns, SubjectError, Target,
+};
 
+use super::streams::{self, Arriving};
 use super::twins::{LinkEnds, RemoteHttp, RemoteKeyValue};
 use crate::blueprint::WiredLink;
 use crate::imports::RemoteCalls;
@@ -111,6 +117,13 @@ struct Addressed {
 }
 
 impl RemoteLink {
+    fn options(&self, expires: Instant) -> CallOptions {
+        CallOptions {
+            headers: self.headers.clone(),
+            ..CallOptions::new(expires.saturating_duration_since(Instant::now()))
+        }
+    }
+
     /// Returns the address of `function`: found by the identity of its names, made once.
     fn address(&self, function: &FunctionRef) -> Result<Arc<Target>, CallError> {
         let is_it = |it: &&Addressed| {
@@ -160,14 +173,65 @@ impl RemoteTarget for RemoteLink {
         expires: Instant,
     ) -> Result<Bytes, CallError> {
         let target = self.address(function)?;
-        let options = CallOptions {
-            headers: self.headers.clone(),
-            ..CallOptions::new(expires.saturating_duration_since(Instant::now()))
-        };
         self.client
-            .call(&target, params, options)
+            .call(&target, params, self.options(expires))
             .await
             .map_err(|error| from_lattice(&self.target, &error))
+    }
+
+    async fn open(
+        &self,
+        function: &FunctionRef,
+        params: Bytes,
+        outbound: Vec<Outbound>,
+        expires: Instant,
+    ) -> Result<Opened, CallError> {
+        let failed = |error| from_lattice(&self.target, &error);
+        let target = self.address(function)?;
+        let mut options = self.options(expires);
+        if !outbound.is_empty() {
+            options.params = ParamStreams::Follow;
+        }
+        let call = self.client.invoke(&target, params, options);
+        let call = call.await.map_err(failed)?;
+        let mut pumps = JoinSet::new();
+        for outbound in outbound {
+            let path = IndexPath::new(outbound.path());
+            let writer = call.param_writer(path).map_err(failed)?;
+            let target = self.target.clone();
+            pumps.spawn(async move {
+                streams::pump(outbound, writer, |error| from_lattice(&target, error)).await;
+            });
+        }
+        let plan = function.plan.clone();
+        let result = call
+            .result_until(|bytes| streams::is_whole(&plan, plan.results, bytes))
+            .await
+            .map_err(failed)?;
+        // What was handed over is brought to the other end even if its writer is done before. Each
+        // ends with its stream, or with the call.
+        pumps.detach_all();
+        let inbound = Arc::new(ResultChannels {
+            call,
+            target: self.target.clone(),
+        });
+        Ok(Opened { result, inbound })
+    }
+}
+
+/// The streams and futures of a result.
+struct ResultChannels {
+    call: Call,
+    target: ComponentId,
+}
+
+impl Inbound for ResultChannels {
+    fn open(&self, path: &[u32]) -> Box<dyn ChannelSource> {
+        let reader = self.call.result_reader(IndexPath::new(path));
+        let target = self.target.clone();
+        Box::new(Arriving::new(reader, move |error| {
+            from_lattice(&target, error).having_run()
+        }))
     }
 }
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use trellis_core::{ErrorClass, LatticeName, with_causes};
-use trellis_engine::{Compiled, ComponentHandle, ExportedFunction, Generation};
-use trellis_wire::{Dialect, Limits, Scan, scan};
+use trellis_engine::{
+    ChannelSource, Compiled, ComponentHandle, ExportedFunction, Generation, Inbound,
+};
 use trellis_wrpc::{
-    CallError, Export, Handler, Invocation, Reply, ServeError, Served, Server, Transport,
+    CallError, Export, Handler, IndexPath, Invocation, Reply, ServeError, Served, Server, Transport,
 };
 
+use super::streams::{self, Arriving};
 use super::twins::HttpService;
 
 /// The functions of one component in service. Dropping it takes them out.
@@ -20,8 +23,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Serves every function of `compiled` that passes nothing but values, and HTTP where it answers that,
-    /// by whatever `handle` runs when it is called.
+    /// Serves every function of `compiled` that passes what can cross a link, and HTTP where it answers
+    /// that, by whatever `handle` runs when it is called.
     ///
     /// # Errors
     /// A connection that does not take the subscription.
@@ -37,7 +40,7 @@ impl Service {
                 .function(&signature.interface, &signature.function)
                 .is_err()
             {
-                continue; // passes resources or streams, or what the wire has no form for
+                continue; // passes resources, or what the wire has no form for
             }
             let export = Export::new(
                 lattice.as_str(),
@@ -76,7 +79,7 @@ impl Service {
                 http.leave().await;
             }
         };
-        tokio::join!(futures_util::future::join_all(leaving), http);
+        tokio::join!(join_all(leaving), http);
     }
 }
 
@@ -131,29 +134,64 @@ impl Handler for ServedFunction {
         };
         let function = self.resolve(&generation)?;
         let params = params(&invocation, &function).await?;
+        if function.plan().has_async {
+            return answer_streaming(&generation, &function, params, invocation).await;
+        }
         let result = generation.call_wire(&function, params).await;
         result.map(Reply::value).map_err(|error| to_lattice(&error))
     }
 }
 
+/// Answers a call that passes streams or futures. The instance goes on behind the answer until they have
+/// ended; dropping the rest, as the server does when the caller goes away, ends it.
+async fn answer_streaming(
+    generation: &Arc<Generation>,
+    function: &ExportedFunction,
+    params: Bytes,
+    invocation: Invocation,
+) -> Result<Reply, CallError> {
+    let invocation = Arc::new(invocation);
+    let inbound = Arc::new(ParamChannels(invocation.clone()));
+    let called = generation.call_streaming(function, params, inbound).await;
+    let called = called.map_err(|error| to_lattice(&error))?;
+    let mut pumps = Vec::new();
+    for outbound in called.outbound {
+        let writer = invocation.result_writer(IndexPath::new(outbound.path()))?;
+        pumps.push(streams::pump(outbound, writer, from_caller));
+    }
+    Ok(Reply::with_rest(called.result, async move {
+        // Each to its own end: a stream tells its reader why it broke.
+        let (end, _) = futures_util::future::join(called.rest, join_all(pumps)).await;
+        end.map_err(|error| to_lattice(&error))
+    }))
+}
+
+/// The streams and futures of a call's parameters.
+struct ParamChannels(Arc<Invocation>);
+
+impl Inbound for ParamChannels {
+    fn open(&self, path: &[u32]) -> Box<dyn ChannelSource> {
+        let reader = self.0.param_reader(IndexPath::new(path));
+        Box::new(Arriving::new(reader, from_caller))
+    }
+}
+
+/// Says in the words of the engine how a stream from or to the caller broke.
+fn from_caller(error: &CallError) -> trellis_engine::CallError {
+    let text = format!("a stream of the caller: {}", error.message());
+    trellis_engine::CallError::new(error.class(), text).having_run()
+}
+
 /// Reads parameters as far as they go: callers of 1.x tell their end only a round trip later.
 async fn params(invocation: &Invocation, function: &ExportedFunction) -> Result<Bytes, CallError> {
     let plan = function.plan().clone();
-    let is_complete = move |bytes: &[u8]| {
-        let scanned = scan(
-            &plan.plan,
-            plan.params,
-            bytes,
-            Dialect::A,
-            &Limits::default(),
-        );
-        !matches!(scanned, Ok(Scan::NeedMore { .. }))
-    };
-    invocation.params_until(is_complete).await
+    invocation
+        .params_until(|bytes| streams::is_whole(&plan, plan.params, bytes))
+        .await
 }
 
 /// Says in the words of the lattice how a call here failed.
-fn to_lattice(error: &trellis_engine::CallError) -> CallError {
+pub(super) fn to_lattice(error: &trellis_engine::CallError) -> CallError {
     let text = error.message().to_owned();
     if error.did_not_run() {
         CallError::before_start(error.class, text)
