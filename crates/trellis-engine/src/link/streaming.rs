@@ -1,11 +1,12 @@
 //! Functions of a link that pass streams or futures.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::AsContextMut;
 use wasmtime::component::LinkerInstance;
 
-use super::{LinkedFunction, remote};
+use super::{LinkedFunction, Route, remote};
 use crate::call_error::CallError;
 use crate::component::Permit;
 use crate::event_loop::Imported;
@@ -13,8 +14,6 @@ use crate::guarded::Deadline;
 use crate::state::State;
 use crate::streams::{Handles, Inlets, Life, Origin, Outbound, take_all};
 use crate::wire::{Buffer, Direction, Lifted, Lowered, Payload};
-
-use std::sync::Arc;
 
 /// A call of the guest whose streams were taken from it.
 struct Begun {
@@ -81,34 +80,27 @@ impl LinkedFunction {
         outbound: Vec<Outbound>,
         expires: Instant,
     ) -> Result<(Payload, Origin), CallError> {
-        let route = self.route()?;
-        let remote = match (&route.local, route.remote) {
-            (None, None) => return Err(self.slot.unsatisfied()),
-            (None, Some(remote)) => remote,
-            (Some((generation, resolved)), remote) => {
-                let deadline = Deadline::start(generation.pool.limits().deadline);
-                let permit = match (Permit::try_enter(generation), &remote) {
-                    (Some(permit), _) => Some(permit),
-                    (None, None) => Some(Permit::enter(generation.clone(), deadline).await?),
-                    (None, Some(_)) => None,
-                };
-                match (permit, remote) {
-                    (Some(permit), _) => {
-                        let export = resolved.export.clone();
-                        return permit
-                            .call_streaming(deadline, export, params, outbound)
-                            .await;
-                    }
-                    (None, Some(remote)) => remote,
-                    (None, None) => return Err(self.slot.unsatisfied()),
-                }
+        let Route { local, remote } = self.route()?;
+        if let Some((generation, resolved)) = &local {
+            let deadline = Deadline::start(generation.pool.limits().deadline);
+            let permit = match (Permit::try_enter(generation), &remote) {
+                (None, None) => Some(Permit::enter(generation.clone(), deadline).await?),
+                (permit, _) => permit,
+            };
+            if let Some(permit) = permit {
+                let export = resolved.export.clone();
+                let call = permit.call_streaming(deadline, export, params, outbound);
+                return call.await;
             }
+        }
+        let Some(remote) = remote else {
+            return Err(self.slot.unsatisfied());
         };
         let reference = &self.function.reference;
         let gives_streams = !outbound.is_empty();
         let params = params.into_bytes();
         let opened = remote.open(reference, params.clone(), outbound, expires);
-        match (opened.await, route.local) {
+        match (opened.await, local) {
             (Ok(opened), _) => {
                 remote::check_result(reference, &opened.result)?;
                 let origin = Origin::Elsewhere(opened.inbound);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use trellis_core::ErrorClass;
 use trellis_wire::dialect::{
     ChannelError, FutureDecoder, StreamDecoder, StreamEncoder, StreamPart,
@@ -150,9 +150,4 @@ fn broken(error: ChannelError) -> CallError {
         None => error.to_string(),
     };
     CallError::new(ErrorClass::Unavailable, text).having_run()
-}
-
-/// Joins the pieces of a stream that came with the value.
-pub(crate) fn whole(bytes: &[u8]) -> Bytes {
-    BytesMut::from(bytes).freeze()
 }

@@ -6,14 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use trellis_core::ErrorClass;
-use trellis_wire::plan::{AsyncPath, FunctionPlan, PlanId};
+use trellis_wire::plan::{AsyncPath, FunctionPlan};
 use wasmtime::component::{
     Destination, FutureProducer, FutureReader, Lift, Lower, StreamProducer, StreamReader,
     StreamResult,
 };
 use wasmtime::{AsContextMut, Result, StoreContextMut};
 
-use super::codec::{Decoder, Kind, whole};
+use super::codec::{Decoder, Kind};
 use super::life::{Crossing, Life, Way};
 use super::outbound::Outbound;
 use super::pipe::Piece;
@@ -75,7 +75,7 @@ impl Inlets {
         let source = match complete {
             Some(bytes) => Source::Whole(Some(Piece {
                 count: 1,
-                wire: whole(bytes),
+                wire: Bytes::copy_from_slice(bytes),
             })),
             None => self.source(function, path, kind)?,
         };
@@ -116,7 +116,7 @@ impl Inlets {
                 let mut pipes = pipes.lock().unwrap_or_else(PoisonError::into_inner);
                 let found = pipes.iter().position(|it| it.path == place);
                 let found = found.map(|index| pipes.swap_remove(index));
-                let pipe = found.ok_or_else(|| nobody_sends(path.plan))?.pipe;
+                let pipe = found.ok_or_else(nobody_sends)?.pipe;
                 Ok(Source::Pipe(pipe, task.clone()))
             }
             Origin::Elsewhere(inbound) => Ok(Source::Channel(Box::new(Channel {
@@ -128,7 +128,7 @@ impl Inlets {
     }
 }
 
-fn nobody_sends(_id: PlanId) -> CallError {
+fn nobody_sends() -> CallError {
     CallError::new(ErrorClass::Trap, "a stream was passed that nobody writes")
 }
 
