@@ -15,6 +15,7 @@ use crate::config::NOTE_BYTES_MAX;
 use crate::extension::{HEADER, Note};
 use crate::headers::{Headers, wire_bytes};
 use crate::open_call::OpenCall;
+use crate::outbox::SMALL_BYTES_MAX;
 use crate::subject::{IndexPath, Returns, Target};
 use crate::transport::{Shared, Transport, message, too_many_open};
 
@@ -178,7 +179,14 @@ impl Client {
         let headers = (!headers.is_empty()).then_some(headers);
         let reply = Some(shared.call_subject(slot));
         let invocation = message(target.subject.clone(), reply, headers, first);
-        shared.publish(invocation).await?;
+        if options.offer == Offer::Extended && invocation.payload.len() <= SMALL_BYTES_MAX {
+            // Nothing of a call follows its first message before somebody has taken the call.
+            if let Some(load) = shared.gather(invocation).await {
+                load.send().await?;
+            }
+        } else {
+            shared.publish(invocation).await?;
+        }
         if !rest.is_empty() {
             let rest = Rest {
                 bytes: rest,

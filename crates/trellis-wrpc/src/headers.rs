@@ -8,7 +8,10 @@ use async_nats::{HeaderMap, Subject};
 use crate::extension::{ERROR_HEADER, HEADER};
 
 /// Free-form headers of one call: case-sensitive names, text without line breaks.
-#[derive(Clone, Default, PartialEq, Eq)]
+///
+/// Those of a call that was received hold the transport's own too, which nobody sees: to hide them costs less than to
+/// take them out.
+#[derive(Clone, Default)]
 pub struct Headers(HeaderMap);
 
 /// A header that NATS cannot carry.
@@ -39,7 +42,7 @@ impl Headers {
         let name: HeaderName = name.parse().map_err(|_| HeaderError::Name)?;
         match name.as_ref() {
             "" => return Err(HeaderError::Name),
-            HEADER | ERROR_HEADER => return Err(HeaderError::Reserved),
+            name if is_reserved(name) => return Err(HeaderError::Reserved),
             _ => {}
         }
         let value: HeaderValue = value.parse().map_err(|_| HeaderError::Value)?;
@@ -49,18 +52,22 @@ impl Headers {
 
     /// Returns the first value of a header.
     pub fn get(&self, name: &str) -> Option<&str> {
+        if is_reserved(name) {
+            return None;
+        }
         self.0.get(name).map(HeaderValue::as_str)
     }
 
     /// Returns all headers, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.0.iter();
+        let all = all.filter(|(name, _)| !is_reserved(name.as_ref()));
         all.flat_map(|(name, values)| values.iter().map(|value| (name.as_ref(), value.as_str())))
     }
 
     /// Returns whether there is no header.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.iter().next().is_none()
     }
 
     pub(crate) fn from_map(map: HeaderMap) -> Self {
@@ -68,8 +75,31 @@ impl Headers {
     }
 
     pub(crate) fn into_map(self) -> HeaderMap {
-        self.0
+        if self.0.get(HEADER).is_none() && self.0.get(ERROR_HEADER).is_none() {
+            return self.0;
+        }
+        let mut kept = HeaderMap::new();
+        for (name, values) in self.0.iter() {
+            if !is_reserved(name.as_ref()) {
+                for value in values {
+                    kept.append(name.clone(), value.clone());
+                }
+            }
+        }
+        kept
     }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.clone().into_map() == other.clone().into_map()
+    }
+}
+
+impl Eq for Headers {}
+
+fn is_reserved(name: &str) -> bool {
+    matches!(name, HEADER | ERROR_HEADER)
 }
 
 impl fmt::Debug for Headers {
@@ -115,6 +145,19 @@ mod tests {
         assert_eq!(headers.insert("a", "1\r\nb: 2"), Err(HeaderError::Value));
         assert_eq!(headers.insert(HEADER, "1 end"), Err(HeaderError::Reserved));
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn what_the_transport_says_nobody_sees() {
+        let mut map = HeaderMap::new();
+        map.insert(HEADER, "1 end");
+        let received = Headers::from_map(map.clone());
+        assert!(received.is_empty() && received.iter().next().is_none());
+        assert_eq!(received.get(HEADER), None);
+        assert_eq!(received, Headers::new());
+        map.insert("source-id", "web");
+        let sent_on = Headers::from_map(map).into_map();
+        assert_eq!(sent_on.len(), 1);
     }
 
     #[test]

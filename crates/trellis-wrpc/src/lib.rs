@@ -17,6 +17,7 @@ mod headers;
 mod inbound;
 mod invocation;
 mod open_call;
+mod outbox;
 mod peers;
 mod server;
 mod slots;

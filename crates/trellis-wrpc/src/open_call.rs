@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use async_nats::Subject;
+use async_nats::message::OutboundMessage;
 use bytes::Bytes;
 use futures_util::future::poll_immediate;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,6 +14,7 @@ use crate::call_error::CallError;
 use crate::call_state::{Accepted, CallState, Dialect, Side};
 use crate::extension::Note;
 use crate::headers::inbox_of;
+use crate::outbox::SMALL_BYTES_MAX;
 use crate::slots::SlotId;
 use crate::transport::{Shared, cancel, message};
 
@@ -142,6 +144,23 @@ impl OpenCall {
         }
         callee.answered.store(true, Relaxed);
         Ok(())
+    }
+
+    /// Returns the message of a small result after which nothing follows, for a caller of ours that was not told
+    /// before that its call was taken. It counts as sent.
+    pub(crate) fn small_answer(&self, result: &Bytes) -> Option<OutboundMessage> {
+        let callee = self.unanswered()?;
+        let is_small = result.len() <= SMALL_BYTES_MAX.min(self.shared.piece_bytes(callee.dialect));
+        if callee.dialect != Dialect::Extended || !is_small || self.is_accepted() {
+            return None;
+        }
+        callee.answered.store(true, Relaxed);
+        let subject = format!("{}.results", callee.control).into();
+        let note = Note {
+            end: true,
+            ..Note::default()
+        };
+        Some(message(subject, None, Some(note.headers()), result.clone()))
     }
 
     /// Tells the caller that there is no result. A caller of 1.x only sees that nothing comes.

@@ -19,7 +19,7 @@ use trellis_core::ErrorClass;
 use crate::call_error::CallError;
 use crate::call_state::{Accepted, CallState, Dialect, Piece, Side, window_of};
 use crate::config::{ACCEPT_EXTENDED_AFTER, ACCEPT_LEGACY_AFTER, ServerConfig};
-use crate::extension::{HEADER, Note};
+use crate::extension::Note;
 use crate::headers::Headers;
 use crate::invocation::{Handler, Invocation, Reply};
 use crate::open_call::OpenCall;
@@ -263,16 +263,12 @@ fn open(inner: &Inner, message: Message) -> Option<(Arc<OpenCall>, Invocation)> 
         subject,
         reply,
         payload,
-        mut headers,
+        headers,
         ..
     } = message;
     let control: Subject = reply?; // who wants no answer did not mean wRPC
     let shared = &inner.transport.shared;
     let now = Instant::now();
-    let value = headers
-        .as_ref()
-        .and_then(|headers| headers.get(HEADER))
-        .cloned();
     let note = Note::read(headers.as_ref());
     let asked = note.as_ref().and_then(|note| note.deadline);
     let deadline = now + asked.unwrap_or(inner.config.deadline_default);
@@ -302,16 +298,10 @@ fn open(inner: &Inner, message: Message) -> Option<(Arc<OpenCall>, Invocation)> 
     if awaits_more {
         open.accept();
     }
-    if value.is_some()
-        && let Some(headers) = headers.take()
-    {
-        return Some((
-            open.clone(),
-            invocation(open, subject, without_note(headers)),
-        ));
-    }
-    let headers = headers.unwrap_or_default();
-    Some((open.clone(), invocation(open, subject, headers)))
+    Some((
+        open.clone(),
+        invocation(open, subject, headers.unwrap_or_default()),
+    ))
 }
 
 fn invocation(open: Arc<OpenCall>, subject: Subject, headers: async_nats::HeaderMap) -> Invocation {
@@ -320,20 +310,6 @@ fn invocation(open: Arc<OpenCall>, subject: Subject, headers: async_nats::Header
         subject,
         headers: Headers::from_map(headers),
     }
-}
-
-/// Handlers see what the caller put in, not how the hosts agree.
-fn without_note(headers: async_nats::HeaderMap) -> async_nats::HeaderMap {
-    let mut kept = async_nats::HeaderMap::new();
-    for (name, values) in headers.iter() {
-        let name_text: &str = name.as_ref();
-        if name_text != HEADER {
-            for value in values {
-                kept.append(name.clone(), value.clone());
-            }
-        }
-    }
-    kept
 }
 
 /// Runs one call to its end.
@@ -381,6 +357,15 @@ async fn run<H: Handler>(
 }
 
 async fn finish(open: &Arc<OpenCall>, Reply { result, rest }: Reply) {
+    if rest.is_none()
+        && let Some(answer) = open.small_answer(&result)
+    {
+        if let Some(load) = open.shared.gather(answer).await {
+            // A broken connection ends the call; there is nobody to tell.
+            let _ = drive(open, load.send()).await;
+        }
+        return;
+    }
     if rest.is_some() {
         open.accept(); // the other end has to know where its streams and credit go
     }

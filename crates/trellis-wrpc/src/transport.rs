@@ -22,6 +22,7 @@ use crate::call_state::{Accepted, Bounds, CallState, Dialect, Piece, Side, windo
 use crate::config::{Config, LEGACY_FLUSH_BYTES, NOTE_BYTES_MAX, WINDOW_BYTES_DEFAULT};
 use crate::extension::{Note, error_of};
 use crate::headers::inbox_of;
+use crate::outbox::Outbox;
 use crate::peers::{BEAT, Peer, Peers, UNREACHED, Unreached};
 use crate::slots::{SlotId, Slots};
 
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     /// A beat reached nobody for the first time: the ticker tries again.
     unreached: Notify,
     pub(crate) config: Config,
+    pub(crate) outbox: Outbox,
     buffered: Arc<AtomicUsize>,
 }
 
@@ -97,6 +99,7 @@ impl Transport {
             slots: Slots::new(),
             unreached: Notify::new(),
             config,
+            outbox: Outbox::default(),
             buffered: Arc::default(),
             nats,
         });
