@@ -8,6 +8,7 @@ mod child;
 mod idle;
 mod load;
 mod machine;
+mod remote_rows;
 mod report;
 mod rows;
 mod statistics;
@@ -150,9 +151,13 @@ impl Run {
                     };
                     Ok(idle.insert(found).get(measure))
                 }
-                Source::Probe { command, measure } => {
+                Source::Probe {
+                    prober,
+                    command,
+                    measure,
+                } => {
                     if !probed.contains_key(command) {
-                        probed.insert(command, programs.probe(command, self.seconds)?);
+                        probed.insert(command, programs.probe(prober, command, self.seconds)?);
                     }
                     let measures: &BTreeMap<String, f64> = &probed[command];
                     measures

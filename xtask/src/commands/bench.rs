@@ -1,15 +1,18 @@
 //! `cargo xtask bench`: Trellis against its peers, as one table.
 //!
-//! It builds what is measured, installs the load generator and leaves the measuring to `trellis-bench`, which is
-//! built beside the servers, with the same settings.
+//! It builds what is measured, installs the load generator and `nats-server`, and leaves the measuring to
+//! `trellis-bench`, which is built beside the servers, with the same settings.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use super::interop;
 use crate::guest_toolchain::Choice;
+use crate::python_packages::Installed;
 use crate::{guests, project, shell};
 
 /// What a person without the rights of this task has to type.
@@ -52,14 +55,20 @@ impl Bench {
             "trellis",
             "--bin",
             "trellis-bench",
+            "--bin",
+            "trellis-bench-lattice",
         ]);
         shell::run(build.current_dir(project::root()))?;
+        let upstream = build_upstream()?;
+        let python = Installed::ensure()?;
         let mut measure = Command::new(project::target().join("release/trellis-bench"));
         measure
             .args(self.arguments())
             .arg("--output")
             .arg(project::root().join("target/bench"))
             .env("TRELLIS_GUESTS", guests)
+            .env("TRELLIS_BENCH_UPSTREAM", upstream)
+            .env("PATH", shell::path_with(&[python.programs()])?)
             .current_dir(project::root());
         shell::run(&mut measure)
     }
@@ -77,6 +86,25 @@ impl Bench {
         }
         arguments
     }
+}
+
+/// Builds the program that speaks published wRPC, and returns where it is.
+fn build_upstream() -> Result<PathBuf> {
+    shell::step("building published wRPC in release (the first build takes minutes)");
+    let target = interop::target();
+    let mut build = Command::new(project::cargo());
+    build
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "interop-bench",
+        ])
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(project::interop());
+    shell::run(&mut build)?;
+    Ok(target.join("release/interop-bench"))
 }
 
 /// Installs the load generator where it is missing.

@@ -57,7 +57,7 @@ fn build_binary() -> Result<PathBuf> {
 
 /// Apart from the root workspace, whose cache of builds it would otherwise mix with; a folder that a person
 /// chose holds for both.
-fn target() -> PathBuf {
+pub(super) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(_) => project::target(),
         None => project::target().join("interop"),

@@ -27,8 +27,14 @@ const BOUNDARIES: [(&str, &[&str]); 3] = [
         "wasmtime*",
         &["trellis-engine", "trellis-capabilities", "trellis-bench"],
     ),
-    ("clap", &["trellis", "trellis-bench", "xtask"]),
-    ("async-nats", &["trellis-lattice", "trellis-wrpc"]),
+    (
+        "clap",
+        &["trellis", "trellis-bench", "trellis-bench-lattice", "xtask"],
+    ),
+    (
+        "async-nats",
+        &["trellis-lattice", "trellis-wrpc", "trellis-bench-lattice"],
+    ),
 ];
 
 /// Reads the packages from the output of `cargo metadata --no-deps`.

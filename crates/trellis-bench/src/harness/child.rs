@@ -31,6 +31,15 @@ pub(crate) struct Programs {
     scratch: PathBuf,
 }
 
+/// The binary that has a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prober {
+    /// This one: probes inside one process.
+    Own,
+    /// `trellis-bench-lattice`, beside this one: probes between processes, over NATS.
+    Lattice,
+}
+
 /// A server to start.
 #[derive(Clone, Copy)]
 pub(crate) enum Program {
@@ -102,6 +111,20 @@ impl Programs {
         command
     }
 
+    /// A task of the binary that measures between processes.
+    fn lattice_task(&self, name: &str) -> Result<Command> {
+        let binary = self.own.with_file_name("trellis-bench-lattice");
+        ensure!(
+            binary.is_file(),
+            "there is no {}; `cargo build --release --package trellis-bench-lattice` builds it",
+            binary.display()
+        );
+        let mut command = Command::new(binary);
+        command.arg(name).env("TRELLIS_GUESTS", &self.guests);
+        command.env("TRELLIS_BENCH_TRELLIS", &self.trellis);
+        Ok(command)
+    }
+
     /// Starts a server and waits until it says where it is.
     ///
     /// # Errors
@@ -128,8 +151,16 @@ impl Programs {
     }
 
     /// Runs a probe and returns its measures.
-    pub(crate) fn probe(&self, name: &str, seconds: u32) -> Result<BTreeMap<String, f64>> {
-        let mut probe = self.task(name);
+    pub(crate) fn probe(
+        &self,
+        prober: Prober,
+        name: &str,
+        seconds: u32,
+    ) -> Result<BTreeMap<String, f64>> {
+        let mut probe = match prober {
+            Prober::Own => self.task(name),
+            Prober::Lattice => self.lattice_task(name)?,
+        };
         // A probe has many measures; each needs less time than a load with its many connections.
         probe.args(["--seconds", &format!("{:.2}", f64::from(seconds) / 4.0)]);
         let output = probe

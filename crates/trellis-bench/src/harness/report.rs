@@ -78,7 +78,7 @@ impl Report {
         }
     }
 
-    fn add(&mut self, row: &Row, figures: &Figures, letters: &HashMap<&str, char>) {
+    fn add(&mut self, row: &Row, figures: &Figures, letters: &HashMap<&str, String>) {
         let Some(ours) = figures.get(row.key) else {
             return;
         };
@@ -98,7 +98,7 @@ impl Report {
 
         let mut lines = vec![first_line(row, ours, letters)];
         for comparison in &comparisons {
-            let letter = letters.get(comparison.peer.key).copied().unwrap_or('?');
+            let letter = letters.get(comparison.peer.key).map_or("?", String::as_str);
             let to_hyper = comparison.peer.key == HYPER;
             // Hyper's ratio, and one peer's, fit beside the figure; other peers get lines of their own.
             if !to_hyper && lines.last().is_some_and(|line| !line[5].is_empty()) {
@@ -180,24 +180,23 @@ impl Report {
     }
 }
 
-/// The letter of each row that others are compared with.
-fn letters<'a>(rows: &[&'a Row]) -> HashMap<&'a str, char> {
+/// The letter of each row that others are compared with; behind `Z` come `AA`, `AB` and so on.
+fn letters<'a>(rows: &[&'a Row]) -> HashMap<&'a str, String> {
     let is_peer = |key: &str| {
         rows.iter()
             .flat_map(|row| row.peers)
             .any(|peer| peer.key == key)
     };
     let peers = rows.iter().map(|row| row.key).filter(|key| is_peer(key));
-    peers.zip('A'..='Z').collect()
+    let single = ('A'..='Z').map(String::from);
+    let double = ('A'..='Z').flat_map(|first| ('A'..='Z').map(move |it| format!("{first}{it}")));
+    peers.zip(single.chain(double)).collect()
 }
 
-fn first_line(row: &Row, ours: &[f64], letters: &HashMap<&str, char>) -> Line {
+fn first_line(row: &Row, ours: &[f64], letters: &HashMap<&str, String>) -> Line {
     let (least, greatest) = spread(ours);
     let mut line = Line::default();
-    line[0] = letters
-        .get(row.key)
-        .map(char::to_string)
-        .unwrap_or_default();
+    line[0] = letters.get(row.key).cloned().unwrap_or_default();
     line[1] = row.name.to_owned();
     line[2] = with_unit(row.unit, median(ours));
     line[3] = format!("{} .. {}", number(least), number(greatest));
@@ -276,6 +275,7 @@ fn symbol(unit: Unit) -> &'static str {
         Unit::Milliseconds => "ms",
         Unit::Kibibytes => "KiB",
         Unit::Mebibytes => "MiB",
+        Unit::Percent => "% of a core",
     }
 }
 

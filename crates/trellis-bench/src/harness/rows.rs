@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::applications::Application;
-use super::child::Program;
+use super::child::{Prober, Program};
+use super::remote_rows::{CALLS, HOSTS};
 
 /// One line of the table.
 pub(crate) struct Row {
@@ -30,6 +31,7 @@ pub(crate) enum Source {
     Idle(Idle),
     /// One measure of a probe.
     Probe {
+        prober: Prober,
         command: &'static str,
         measure: &'static str,
     },
@@ -56,6 +58,8 @@ pub(crate) enum Unit {
     Milliseconds,
     Kibibytes,
     Mebibytes,
+    /// Of one core.
+    Percent,
 }
 
 impl Unit {
@@ -75,7 +79,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    const fn to(key: &'static str) -> Self {
+    pub(super) const fn to(key: &'static str) -> Self {
         Self {
             key,
             bar: None,
@@ -83,7 +87,7 @@ impl Peer {
         }
     }
 
-    const fn bar(self, bar: f64) -> Self {
+    pub(super) const fn bar(self, bar: f64) -> Self {
         Self {
             bar: Some(bar),
             ..self
@@ -134,14 +138,35 @@ impl Row {
         }
     }
 
-    /// A measure of a probe; its name there is its key here.
+    /// A measure of a probe in one process; its name there is its key here.
     const fn probe(
         command: &'static str,
         key: &'static str,
         name: &'static str,
         unit: Unit,
     ) -> Self {
+        Self::probe_of(Prober::Own, command, key, name, unit)
+    }
+
+    /// A measure of a probe between processes; its name there is its key here.
+    pub(super) const fn lattice(
+        command: &'static str,
+        key: &'static str,
+        name: &'static str,
+        unit: Unit,
+    ) -> Self {
+        Self::probe_of(Prober::Lattice, command, key, name, unit)
+    }
+
+    const fn probe_of(
+        prober: Prober,
+        command: &'static str,
+        key: &'static str,
+        name: &'static str,
+        unit: Unit,
+    ) -> Self {
         let source = Source::Probe {
+            prober,
             command,
             measure: key,
         };
@@ -155,11 +180,11 @@ impl Row {
         }
     }
 
-    const fn against(self, peers: &'static [Peer]) -> Self {
+    pub(super) const fn against(self, peers: &'static [Peer]) -> Self {
         Self { peers, ..self }
     }
 
-    const fn at_most(self, most: f64) -> Self {
+    pub(super) const fn at_most(self, most: f64) -> Self {
         Self {
             most: Some(most),
             ..self
@@ -362,7 +387,14 @@ const PROBES: [Row; 13] = [
 ];
 
 /// What has a bar of its own instead of a peer.
-const ABSOLUTE: [Row; 6] = [
+const ABSOLUTE: [Row; 7] = [
+    Row::lattice(
+        "heartbeats",
+        "heartbeats-500",
+        "heartbeats of 500 hosts, for one host",
+        Unit::Percent,
+    )
+    .at_most(5.0),
     Row::idle(
         "idle-all",
         "memory of 1,000 idle components",
@@ -403,8 +435,14 @@ const ABSOLUTE: [Row; 6] = [
 ];
 
 fn all() -> impl Iterator<Item = &'static Row> {
-    static ROWS: (&[Row], &[Row], &[Row]) = (&LOADS, &PROBES, &ABSOLUTE);
-    ROWS.0.iter().chain(ROWS.1).chain(ROWS.2)
+    static ROWS: [&[Row]; 5] = [
+        &LOADS,
+        &PROBES,
+        CALLS.as_flattened().as_flattened(),
+        HOSTS.as_flattened(),
+        &ABSOLUTE,
+    ];
+    ROWS.into_iter().flatten()
 }
 
 /// Returns the rows with `pattern` in their name, whatever its case, and the peers of these.
