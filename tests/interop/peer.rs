@@ -125,6 +125,27 @@ pub async fn serve(url: &str) -> Result<Serving> {
     Ok(Serving(tokio::spawn(task)))
 }
 
+/// The calling end, for the benchmark.
+#[derive(Clone)]
+pub struct Calls(Arc<Client>);
+
+impl Calls {
+    /// Connects.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Ok(Self(Arc::new(client(url, None).await?)))
+    }
+
+    /// Calls the function without parameters and results.
+    pub async fn nop(&self) -> Result<()> {
+        bare::unit(&*self.0, None).await
+    }
+
+    /// Sends bytes there and back.
+    pub async fn blob(&self, bytes: &Bytes) -> Result<Bytes> {
+        echo::blob(&*self.0, None, bytes).await
+    }
+}
+
 fn scalars() -> echo::Scalars {
     echo::Scalars {
         a: true,
