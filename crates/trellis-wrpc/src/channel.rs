@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use async_nats::Subject;
 use bytes::Bytes;
@@ -214,7 +215,12 @@ impl ChannelWriter {
 
 impl Drop for ChannelWriter {
     fn drop(&mut self) {
-        let error = self.call.state.failure().unwrap_or_else(|| {
+        let state = &self.call.state;
+        let error = state.failure().unwrap_or_else(|| {
+            // Whoever reads beside us may have noticed the end of the call's time before the call did.
+            if state.deadline <= Instant::now() {
+                return CallError::deadline();
+            }
             CallError::unavailable("the sender of the stream went away before its end")
         });
         self.break_off(&error);
