@@ -35,12 +35,6 @@ impl Admission {
         self.running.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
-    /// Tells whether one more call would be refused at once.
-    pub(crate) fn is_full(&self) -> bool {
-        self.running.load(SeqCst) >= self.running_max
-            && self.waiting.load(SeqCst) >= self.waiting_max
-    }
-
     /// Takes a place, waiting until `deadline` at most.
     ///
     /// # Errors

@@ -349,13 +349,6 @@ impl ComponentHandle {
         }
     }
 
-    /// Tells whether one more call would be refused at once: so many run and so many wait, or nothing is
-    /// in force.
-    pub fn is_full(&self) -> bool {
-        let generation = self.current.load();
-        generation.as_ref().is_none_or(|it| it.admission.is_full())
-    }
-
     /// Returns the generation in force.
     pub fn generation(&self) -> Option<Arc<Generation>> {
         self.current.load_full()

@@ -33,9 +33,44 @@ impl ComponentHandle {
         &self,
         request: Request<WasiBody>,
     ) -> Result<Response<ResponseBody>, CallError> {
+        self.admit().await?.handle_http(request).await
+    }
+
+    /// Waits for room for one call, as long as a call may wait.
+    ///
+    /// # Errors
+    /// Unavailable when the component is not running, overloaded when its queue is full, deadline when
+    /// no room came in time.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away while it waits leaves the queue.
+    pub async fn admit(&self) -> Result<Admitted, CallError> {
         let generation = self.require()?;
         let deadline = Deadline::start(generation.pool.limits().deadline);
         let permit = Permit::enter(generation, deadline).await?;
+        Ok(Admitted { permit, deadline })
+    }
+}
+
+/// Room for one call of a component, whose time runs. Dropping it gives the room back.
+pub struct Admitted {
+    permit: Permit,
+    deadline: Deadline,
+}
+
+impl Admitted {
+    /// Serves `request`; see [`ComponentHandle::handle_http`].
+    ///
+    /// # Errors
+    /// As there, but for those of admission.
+    ///
+    /// # Cancel safety
+    /// Dropping the future or the response body ends the guest's work for this request.
+    pub async fn handle_http(
+        self,
+        request: Request<WasiBody>,
+    ) -> Result<Response<ResponseBody>, CallError> {
+        let Self { permit, deadline } = self;
         match permit.generation.pool.http() {
             Some(HttpExport::P2(_)) => sequential::serve(permit, deadline, request).await,
             Some(HttpExport::P3(_)) => concurrent::serve(permit, deadline, request).await,
@@ -43,7 +78,7 @@ impl ComponentHandle {
                 trellis_core::ErrorClass::Unavailable,
                 format!(
                     "component {} exports no wasi:http handler; its exports are {}",
-                    self.id(),
+                    permit.generation.id,
                     permit.generation.compiled().exports().join(", ")
                 ),
             )),

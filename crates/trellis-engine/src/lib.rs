@@ -38,7 +38,7 @@ pub use compile::{CompileError, Compiled, WasiLevel};
 pub use component::{ComponentHandle, ComponentSpec, DeployError, Generation, Import};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use exports::{ExportedFunction, ExportedSignature, FunctionError, UnsupportedType};
-pub use http::ResponseBody;
+pub use http::{Admitted, ResponseBody};
 pub use link::{FunctionRef, Link, LinkSlot, LinkTarget, LocalTarget, Opened, RemoteTarget};
 pub use outgoing::{OutgoingHttp, OutgoingResponse};
 pub use settings::{AllocatorKind, PoolReport};

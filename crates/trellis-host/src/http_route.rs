@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use trellis_capabilities::http_client::{LocalFailure, LocalService};
 use trellis_core::{ComponentId, ErrorClass};
-use trellis_engine::{ComponentHandle, OutgoingError, WasiBody};
+use trellis_engine::{Admitted, CallError, ComponentHandle, OutgoingError, WasiBody};
 use trellis_gateway::{
     BodyError, Handler, HandlerFuture, REQUEST_ID, Refusal, RequestBody, ResponseBody,
 };
@@ -31,15 +31,29 @@ impl Handler for HttpRoute {
     fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
         let component = self.component.clone();
         Box::pin(async move {
-            let id = request.headers().get(REQUEST_ID).cloned();
-            match component.handle_http(request.map(into_guest)).await {
-                Ok(response) => Ok(response.map(into_client)),
-                Err(error) => {
-                    log(component.id(), id.as_ref(), error.class, error.message());
-                    Err(refusal(error.class))
-                }
-            }
+            let admitted = component.admit().await;
+            answer(&component, admitted, request).await
         })
+    }
+}
+
+/// Answers a request of a client with a component that has room for it, or says why it has none.
+async fn answer(
+    component: &ComponentHandle,
+    admitted: Result<Admitted, CallError>,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let answered = match admitted {
+        Ok(admitted) => admitted.handle_http(request.map(into_guest)).await,
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(response) => Ok(response.map(into_client)),
+        Err(error) => {
+            log(component.id(), id.as_ref(), error.class, error.message());
+            Err(refusal(error.class))
+        }
     }
 }
 
@@ -49,18 +63,30 @@ impl LocalService for HttpRoute {
         request: Request<LocalBody>,
     ) -> BoxFuture<'static, Result<Response<LocalBody>, LocalFailure>> {
         let component = self.component.clone();
-        Box::pin(async move {
-            let request = request
-                .map(|body| WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated)));
-            match component.handle_http(request).await {
-                Ok(response) => Ok(response
-                    .map(|body| LocalBody::new(body.map_err(|error| format!("{error:?}").into())))),
-                Err(error) => Err(LocalFailure {
-                    class: error.class,
-                    message: error.message().to_owned(),
-                }),
-            }
-        })
+        Box::pin(async move { answer_local(component.admit().await, request).await })
+    }
+}
+
+/// Answers a request of a component of this host, as [`answer`] does those of clients.
+async fn answer_local(
+    admitted: Result<Admitted, CallError>,
+    request: Request<LocalBody>,
+) -> Result<Response<LocalBody>, LocalFailure> {
+    let request =
+        request.map(|body| WasiBody::new(body.map_err(|_| OutgoingError::ConnectionTerminated)));
+    let answered = match admitted {
+        Ok(admitted) => admitted.handle_http(request).await,
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(response) => {
+            Ok(response
+                .map(|body| LocalBody::new(body.map_err(|error| format!("{error:?}").into()))))
+        }
+        Err(error) => Err(LocalFailure {
+            class: error.class,
+            message: error.message().to_owned(),
+        }),
     }
 }
 
@@ -78,10 +104,15 @@ pub(crate) struct HttpOverflow {
 
 impl Handler for HttpOverflow {
     fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
-        if self.here.component.is_full() {
-            return Handler::call(&*self.elsewhere, request);
-        }
-        Handler::call(&self.here, request)
+        let (component, elsewhere) = (self.here.component.clone(), self.elsewhere.clone());
+        Box::pin(async move {
+            match component.admit().await {
+                Err(error) if error.class == ErrorClass::Overloaded => {
+                    Handler::call(&*elsewhere, request).await
+                }
+                admitted => answer(&component, admitted, request).await,
+            }
+        })
     }
 }
 
@@ -90,10 +121,15 @@ impl LocalService for HttpOverflow {
         &self,
         request: Request<LocalBody>,
     ) -> BoxFuture<'static, Result<Response<LocalBody>, LocalFailure>> {
-        if self.here.component.is_full() {
-            return LocalService::call(&*self.elsewhere, request);
-        }
-        LocalService::call(&self.here, request)
+        let (component, elsewhere) = (self.here.component.clone(), self.elsewhere.clone());
+        Box::pin(async move {
+            match component.admit().await {
+                Err(error) if error.class == ErrorClass::Overloaded => {
+                    LocalService::call(&*elsewhere, request).await
+                }
+                admitted => answer_local(admitted, request).await,
+            }
+        })
     }
 }
 
