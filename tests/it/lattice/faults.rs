@@ -1,0 +1,238 @@
+//! Hosts that are killed, a NATS server that goes away or forgets: what runs goes on.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use trellis_tests::{Client, NatsServer, Site, Trellis, get, guest, wait_until};
+
+use super::{components, hosts, hosts_of, is_answered, link_web, load, metrics_of, serve_web};
+
+/// A killed host is noticed by callers within this time (R2), and a test machine may be busy.
+const TYPED_ANSWER_MAX: Duration = Duration::from_secs(4);
+
+#[test]
+fn after_a_kill_callers_get_a_typed_answer_and_the_next_call_goes_elsewhere() {
+    let mut site = Site::of(3);
+    let [first, second, third] = [0, 1, 2].map(|it: usize| site.hosts[it].host_id());
+    site.start("to_upper_upper", "upper", &["--host", &second]);
+    site.start("to_upper_upper", "upper", &["--host", &third]);
+    site.start("to_upper_http", "web", &["--host", &first]);
+    let address = serve_web(&site, "upper");
+
+    let running = load(address, "/far", 100, 8).start();
+    wait_until("calls are under way", || is_answered(address, "/far"));
+    site.hosts[2].signal(Signal::KILL);
+    let killed = Instant::now();
+    let _ = site.hosts[2].wait();
+    // Long enough for calls in flight to end, one way or the other.
+    std::thread::sleep(TYPED_ANSWER_MAX);
+    let report = running.stop();
+    assert!(killed.elapsed() >= TYPED_ANSWER_MAX);
+    assert!(
+        report.failures.is_empty(),
+        "every request is answered: {:?}",
+        report.failures
+    );
+    for (answer, took) in &report.answers {
+        assert!(
+            [200, 503].contains(&answer.status),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
+        assert!(*took < TYPED_ANSWER_MAX, "{} after {took:?}", answer.status);
+    }
+    let refused = report
+        .answers
+        .iter()
+        .filter(|it| it.0.status != 200)
+        .count();
+    assert!(refused <= 8, "only what was in flight: {refused}");
+    assert_eq!(get(address, "/far").status, 200);
+}
+
+#[test]
+fn an_http_server_reaches_a_component_elsewhere_and_a_kill_ends_what_is_in_flight() {
+    let mut site = Site::of(0);
+    let command = site.host_command('a').args(["--metrics", "127.0.0.1:0"]);
+    site.hosts.push(command.up());
+    site.hosts.push(site.host_command('b').up());
+    let metrics = metrics_of(&site.hosts[0]);
+    let second = site.hosts[1].host_id();
+    site.start("misbehaver", "web", &["--host", &second]);
+    let address = site.serve(0, "web");
+    wait_until("the other host answers", || is_answered(address, "/"));
+    assert_eq!(get(address, "/").text(), "ok\n");
+    let mut client = Client::connect(address, "any").unwrap();
+    let begun = Instant::now();
+    let waiting = std::thread::spawn(move || client.get("/sleep?ms=60000"));
+    wait_until("the request is under way", || {
+        get(metrics, "/metrics")
+            .text()
+            .contains("trellis_lattice_calls_open 1")
+    });
+    site.hosts[1].signal(Signal::KILL);
+    let killed = Instant::now();
+    let answer = waiting.join().unwrap().unwrap();
+    assert_eq!(
+        answer.status,
+        503,
+        "after {:?}: {}",
+        begun.elapsed(),
+        answer.text()
+    );
+    assert!(
+        killed.elapsed() < TYPED_ANSWER_MAX,
+        "{:?}",
+        killed.elapsed()
+    );
+}
+
+#[test]
+fn without_nats_what_runs_goes_on_and_the_hosts_come_back() {
+    let mut site = Site::of(2);
+    let first = site.hosts[0].host_id();
+    site.start("to_upper_http", "web", &["--host", &first]);
+    site.start("to_upper_upper", "upper", &["--host", &first]);
+    let address = serve_web(&site, "upper");
+
+    let running = load(address, "/near", 50, 4).start();
+    site.server.kill();
+    site.hosts[0]
+        .log()
+        .wait_for("detached")
+        .expect("it says that it is on its own");
+    site.hosts[1]
+        .log()
+        .wait_for("detached")
+        .expect("it says that it is on its own");
+    site.server.start_again();
+    wait_until("both hosts have joined again", || {
+        let found = site.desk().args(["get", "hosts"]).try_json().ok();
+        let joined = |it: &Value| it["mode"] == "joined";
+        found.is_some_and(|it| {
+            it["hosts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|it| joined(it))
+                .count()
+                == 2
+        })
+    });
+    let report = running.stop();
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    let statuses: Vec<u16> = report.answers.iter().map(|it| it.0.status).collect();
+    assert!(statuses.iter().all(|it| *it == 200), "{statuses:?}");
+    assert_eq!(components(&site).len(), 2, "nothing was stopped");
+    assert!(site.hosts.iter_mut().all(|it| it.is_running()));
+}
+
+#[test]
+fn a_host_starts_without_nats_from_what_it_remembers() {
+    let mut site = Site::of(0);
+    let command = site.host_command('a');
+    let mut host = command.up();
+    let id = host.host_id();
+    site.start("to_upper_http", "web", &[]);
+    site.start("to_upper_upper", "upper", &[]);
+    link_web(&site, "upper");
+    site.hosts.push(host);
+    let address = site.serve(0, "web");
+    wait_until("the link is bound", || is_answered(address, "/near"));
+    wait_until("it has written down what it runs", || {
+        command.remembers("web") && command.remembers("http-web-0")
+    });
+    host = site.hosts.remove(0);
+    host.signal(Signal::KILL);
+    host.wait();
+    site.server.kill();
+
+    let again = command.up();
+    assert_ne!(again.host_id(), id, "each start has an id of its own");
+    wait_until("it answers without NATS", || is_answered(address, "/near"));
+    assert_eq!(get(address, "/near").text(), "NEAR\n");
+    site.server.start_again();
+    wait_until("it has joined", || {
+        let found = site.desk().args(["get", "hosts"]).try_json().ok();
+        found.is_some_and(|it| it["hosts"][0]["mode"] == "joined")
+    });
+    assert_eq!(hosts_of(&site, "web"), [again.host_id()]);
+    assert_eq!(get(address, "/near").text(), "NEAR\n");
+}
+
+#[test]
+fn a_host_that_finds_no_nats_says_so_and_joins_when_it_comes() {
+    let mut server = NatsServer::stopped();
+    let trellis = Trellis::new().env("NATS_URL", &server.url());
+    let mut host = trellis.up();
+    assert!(
+        host.log().so_far().contains(&server.url()),
+        "{}",
+        host.log().so_far()
+    );
+    let refused = trellis
+        .beside()
+        .env("NATS_URL", &server.url())
+        .args(["get", "hosts"])
+        .run();
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("nothing listens"),
+        "{}",
+        refused.stderr
+    );
+    server.start_again();
+    wait_until("it has joined", || {
+        let found = trellis
+            .beside()
+            .env("NATS_URL", &server.url())
+            .args(["get", "hosts"])
+            .try_json()
+            .ok();
+        found.is_some_and(|it| it["hosts"][0]["mode"] == "joined")
+    });
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_host_ends_when_told_to_although_nats_is_gone() {
+    let mut site = Site::of(1);
+    wait_until("it has joined", || hosts(&site)[0]["mode"] == "joined");
+    site.server.kill();
+    let told = site.hosts[0].log().wait_for("detached");
+    assert!(told.is_some(), "it says that it is on its own");
+    assert_eq!(site.hosts[0].stop(), Some(0));
+    // Nor does one that never found it.
+    let mut host = site.host_command('b').up();
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_wiped_store_stops_nothing_and_is_told() {
+    let mut site = Site::of(1);
+    site.start("to_upper_http", "web", &[]);
+    site.start("to_upper_upper", "upper", &[]);
+    let address = serve_web(&site, "upper");
+    site.server.kill();
+    site.server.wipe();
+    site.server.start_again();
+    wait_until("it notices", || {
+        let found = site.desk().args(["get", "hosts"]).try_json().ok();
+        found.is_some_and(|it| it["hosts"][0]["mode"] == "store_rewound")
+    });
+    assert_eq!(get(address, "/near").text(), "NEAR\n");
+    assert_eq!(components(&site).len(), 2);
+    let refused = site
+        .desk()
+        .args([
+            "start",
+            "component",
+            &guest("http_hello").display().to_string(),
+            "--id",
+            "more",
+        ])
+        .run();
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+}
