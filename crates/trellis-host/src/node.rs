@@ -48,7 +48,6 @@ pub use self::metrics::{Metrics, MetricsError};
 use self::components::ComponentDone;
 use self::elsewhere::Elsewhere;
 use self::inbox::Inbox;
-use self::metrics::Figures;
 use self::providers::{Provider, StoreOpened};
 use self::recall::Memory;
 use self::recollection::RecollectionFile;
@@ -63,9 +62,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How long a host that reaches its lattice may take to join it, before it is said to be ready without.
 const READY_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// How long a change of links and routes may wait for others that are ready too.
-const CONVERGE_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// What a host needs to be part of a lattice.
 pub struct NodeConfig {
@@ -348,51 +344,6 @@ impl Node {
         self.machine.mode() == HostMode::Joined
             || !self.was_reached
             || self.started.elapsed() >= READY_WAIT_MAX
-    }
-
-    /// Takes in work that has come to its end, so that much of it makes one change; then brings what runs
-    /// to where it should be.
-    async fn work_or_converge(&mut self, dirty_since: &mut Option<Instant>) {
-        let since = *dirty_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < CONVERGE_WAIT_MAX
-            && let Some(done) = self.work.try_join_next()
-        {
-            return self.done(done).await;
-        }
-        *dirty_since = None;
-        self.is_dirty = false;
-        self.converge().await;
-    }
-
-    /// Leaves the requests that any host answers to the others while this one would refuse them. Where
-    /// there are no others, whoever asks is told why.
-    async fn share_requests(&mut self) {
-        let takes_part = self.machine.takes_shared_requests() || self.elsewhere.is_alone();
-        if let Err(error) = self.inbox.share(&self.lattice, takes_part).await {
-            tracing::warn!(
-                error = with_causes(&error),
-                "requests to any host are left to others"
-            );
-        }
-    }
-
-    fn tell_figures(&self) {
-        let Some(metrics) = &self.metrics else {
-            return;
-        };
-        let connection = self.lattice.state().borrow().clone();
-        let machine = &self.machine;
-        metrics.tell(Figures {
-            mode: machine.mode(),
-            mode_for: Duration::from_millis(self.now().0.saturating_sub(machine.mode_since().0)),
-            is_connected: connection.is_connected(),
-            connects: connection.connects,
-            messages_dropped: connection.messages_dropped,
-            refusals: connection.refusals,
-            components: machine.components().count(),
-            providers: machine.providers().count(),
-            calls_open: self.transport.calls_open(),
-        });
     }
 
     /// Returns the machine's time.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use trellis_core::{ComponentId, with_causes};
 use trellis_node::{Input, Outcome};
@@ -18,10 +19,27 @@ use crate::imports::RemoteCalls;
 use crate::report::{LinkReport, Tier};
 use crate::routing::PlannedRoute;
 
+/// How long a change of links and routes may wait for others that are ready too.
+const CONVERGE_WAIT_MAX: Duration = Duration::from_millis(50);
+
 /// How soon a built-in that cannot serve is tried again.
 pub(super) const RETRY_MS: u64 = 1_000;
 
 impl Node {
+    /// Takes in work that has come to its end, so that much of it makes one change; then brings what runs
+    /// to where it should be.
+    pub(super) async fn work_or_converge(&mut self, dirty_since: &mut Option<Instant>) {
+        let since = *dirty_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < CONVERGE_WAIT_MAX
+            && let Some(done) = self.work.try_join_next()
+        {
+            return self.done(done).await;
+        }
+        *dirty_since = None;
+        self.is_dirty = false;
+        self.converge().await;
+    }
+
     /// Brings links, instances and routes to where they should be.
     pub(super) async fn converge(&mut self) {
         self.converge_components();

@@ -2,8 +2,11 @@
 
 use futures_util::stream::{SelectAll, StreamExt};
 use trellis_control::{Auctions, HostId, Request, Subjects};
+use trellis_core::with_causes;
 use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
 use trellis_node::{Envelope, Input, ReplyTo};
+
+use super::Node;
 
 /// Every subscription on which requests come.
 pub(super) struct Inbox {
@@ -77,6 +80,20 @@ impl Inbox {
                 message = self.own.next() => message,
                 message = shared.next() => message,
             },
+        }
+    }
+}
+
+impl Node {
+    /// Leaves the requests that any host answers to the others while this one would refuse them. Where
+    /// there are no others, whoever asks is told why.
+    pub(super) async fn share_requests(&mut self) {
+        let takes_part = self.machine.takes_shared_requests() || self.elsewhere.is_alone();
+        if let Err(error) = self.inbox.share(&self.lattice, takes_part).await {
+            tracing::warn!(
+                error = with_causes(&error),
+                "requests to any host are left to others"
+            );
         }
     }
 }

@@ -20,6 +20,8 @@ use trellis_gateway::{
     Route, RouteTable, ShutdownTrigger, shutdown_channel,
 };
 
+use super::Node;
+
 /// The path of the metrics.
 const PATH: &str = "/metrics";
 /// The content type of the text format, as its specification has it.
@@ -101,6 +103,28 @@ impl Metrics {
     /// Tells these figures from now on.
     pub(super) fn tell(&self, figures: Figures) {
         self.figures.store(Arc::new(figures));
+    }
+}
+
+impl Node {
+    /// Tells who watches how this host is now.
+    pub(super) fn tell_figures(&self) {
+        let Some(metrics) = &self.metrics else {
+            return;
+        };
+        let connection = self.lattice.state().borrow().clone();
+        let machine = &self.machine;
+        metrics.tell(Figures {
+            mode: machine.mode(),
+            mode_for: Duration::from_millis(self.now().0.saturating_sub(machine.mode_since().0)),
+            is_connected: connection.is_connected(),
+            connects: connection.connects,
+            messages_dropped: connection.messages_dropped,
+            refusals: connection.refusals,
+            components: machine.components().count(),
+            providers: machine.providers().count(),
+            calls_open: self.transport.calls_open(),
+        });
     }
 }
 
