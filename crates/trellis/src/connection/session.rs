@@ -180,12 +180,20 @@ fn note(resolved: &Resolved) -> String {
         None => "no context".to_owned(),
     };
     format!(
-        "lattice {} ({}) at {} ({}), {context}",
+        "lattice {}{} at {}{}, {context}",
         resolved.lattice.value,
-        resolved.lattice.origin,
+        found(&resolved.lattice.origin),
         servers.join(", "),
-        resolved.servers.origin
+        found(&resolved.servers.origin)
     )
+}
+
+/// Says where a setting was found; the context, which follows, need not be named for each.
+fn found(origin: &Origin) -> String {
+    match origin {
+        Origin::Context(_) => String::new(),
+        origin => format!(" ({origin})"),
+    }
 }
 
 fn not_reached(resolved: &Resolved, error: &ConnectError) -> Failure {
