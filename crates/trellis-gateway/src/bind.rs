@@ -71,7 +71,7 @@ pub(crate) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), B
     opened.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse {
             address,
-            holder: find_holder(address),
+            holder: port_holder(address),
         },
         io::ErrorKind::PermissionDenied => BindError::Permission { address },
         io::ErrorKind::AddrNotAvailable => BindError::NotLocal { address },
@@ -95,13 +95,16 @@ fn open(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// Returns the process that listens on `address`, where that can be known: on Linux, and if its
+/// descriptors may be seen.
 #[cfg(target_os = "linux")]
-fn find_holder(address: SocketAddr) -> Option<Holder> {
+pub fn port_holder(address: SocketAddr) -> Option<Holder> {
     crate::port_holder::find(address)
 }
 
+/// Returns the process that listens on `address`: nothing tells it on this system.
 #[cfg(not(target_os = "linux"))]
-fn find_holder(_: SocketAddr) -> Option<Holder> {
+pub fn port_holder(_: SocketAddr) -> Option<Holder> {
     None
 }
 

@@ -27,7 +27,7 @@ mod http2_watch;
 mod stall;
 mod transport;
 
-pub use bind::{BindError, Holder};
+pub use bind::{BindError, Holder, port_holder};
 pub use gateway::{Config, DrainReport, Gateway};
 pub use limits::{GatewayLimits, MinimumRate};
 pub use peers::{PeerRange, PeerRangeError};

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use trellis_control::{DoctorCheck, DoctorOutcome};
+use trellis_host::{PortHolder, port_holder};
 
 use super::{Group, check};
 use crate::folders;
@@ -80,13 +81,22 @@ fn port() -> DoctorCheck {
             let message = format!("{HTTP_DEFAULT}, where `trellis up` listens, is free");
             check("port", DoctorOutcome::Passed, message, None)
         }
-        Err(error) => {
-            // A host that runs here is what mostly holds it.
-            let message = format!("{HTTP_DEFAULT}, where `trellis up` listens, is taken: {error}");
-            let remedy = "if it is not a host of yours: `trellis up --http 127.0.0.1:PORT`";
-            check("port", DoctorOutcome::Warning, message, Some(remedy))
-        }
+        Err(error) => taken(port_holder(HTTP_DEFAULT), &error),
     }
+}
+
+/// Says who has the port of `trellis up`: mostly a host that runs here, which is as it should be.
+fn taken(holder: Option<PortHolder>, error: &std::io::Error) -> DoctorCheck {
+    let who = match &holder {
+        Some(holder) => format!("is taken by process {} ({})", holder.pid, holder.command),
+        None => format!("is taken: {error}"),
+    };
+    let message = format!("{HTTP_DEFAULT}, where `trellis up` listens, {who}");
+    if holder.is_some_and(|holder| holder.command == env!("CARGO_PKG_NAME")) {
+        return check("port", DoctorOutcome::Passed, message, None);
+    }
+    let remedy = "to start a host all the same: `trellis up --http 127.0.0.1:PORT`";
+    check("port", DoctorOutcome::Warning, message, Some(remedy))
 }
 
 fn clock() -> DoctorCheck {
