@@ -44,9 +44,9 @@ pub struct ExportedSignature {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FunctionError {
     /// The component exports no such function.
-    #[error("there is no function {function} in {interface}")]
+    #[error("there is no function {function} {}", place(interface))]
     Missing {
-        /// The name of the interface.
+        /// The name of the interface; empty for the component itself.
         interface: String,
         /// The name of the function.
         function: String,
@@ -54,6 +54,13 @@ pub enum FunctionError {
     /// The function passes something that has no bytes.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedType),
+}
+
+fn place(interface: &str) -> String {
+    match interface {
+        "" => "outside of an interface".to_owned(),
+        interface => format!("in {interface}"),
+    }
 }
 
 /// A type that cannot cross a link between two components.

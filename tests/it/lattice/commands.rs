@@ -31,6 +31,45 @@ fn a_second_terminal_finds_the_embedded_lattice_by_itself() {
 }
 
 #[test]
+fn a_call_that_cannot_be_made_is_answered_with_one_that_can() {
+    let trellis = Trellis::new();
+    let _host = trellis.up();
+    let desk = |arguments: &[&str]| trellis.beside().args(arguments);
+    let image = guest("to_upper_upper").display().to_string();
+    desk(&["start", "component", &image, "--id", "upper"]).json();
+
+    // A function of which there is only one needs no interface.
+    let called = desk(&["call", "upper", "upper", "\"quiet\""]).run();
+    assert_eq!(called.stdout.trim(), "\"QUIET\"", "{}", called.stderr);
+
+    for (typed, error, hint) in [
+        (
+            // As a shell passes it on from `"quiet"`.
+            &["upper", "quiet"][..],
+            "cannot call upper of upper: argument `text`: a name where string is needed (invalid)\n  \
+             quiet\n  ^^^^^\n",
+            "write \"quiet\" in double quotes, and those in single quotes for the shell: '\"text\"'",
+        ),
+        (
+            &["upper"][..],
+            "cannot call upper of upper: the argument `text: string` is missing (invalid)\nnote: ",
+            "the arguments are text: string",
+        ),
+        (
+            &["uper"][..],
+            "cannot call uper of upper: there is no function uper outside of an interface (invalid)\nnote: ",
+            "upper exports trellis-examples:text/upper@0.1.0.upper",
+        ),
+    ] {
+        let called = desk(&[&["call", "upper"], typed].concat()).run();
+        assert_eq!(called.code, Some(1), "{typed:?}");
+        let (before, after) = called.stderr.split_once("\nhint: ").unwrap_or_default();
+        assert!(before.contains(error), "{typed:?}: {}", called.stderr);
+        assert_eq!(after.trim_end(), hint, "{typed:?}");
+    }
+}
+
+#[test]
 fn what_the_embedded_lattice_acknowledged_is_there_after_a_kill() {
     let trellis = Trellis::new();
     let host = trellis.up();

@@ -13,7 +13,7 @@ pub struct CallCommand {
     /// The component.
     pub component_id: String,
     /// The interface, as `namespace:package/interface` with an optional `@version`; absent for a
-    /// function that the component exports itself.
+    /// function that the component exports itself, or where only one has this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// The function.

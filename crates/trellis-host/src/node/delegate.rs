@@ -19,6 +19,8 @@ use super::doctor;
 use super::{Done, Node};
 use crate::report::{LinkReport, Tier};
 
+/// What stands before the advice at the end of a message about a call.
+const CALL_HINT: &str = "hint: ";
 /// The longest time that a call from the command line may take.
 const CALL_DEADLINE_MAX: Duration = Duration::from_secs(600);
 
@@ -194,7 +196,7 @@ async fn call(
     compiled: &Compiled,
     command: &CallCommand,
 ) -> Result<CallResult, (ErrorCode, String)> {
-    let interface = interface(compiled, command.interface.as_deref())?;
+    let interface = interface(compiled, command)?;
     let invalid = |text: String| (ErrorCode::Invalid, text);
     let function = compiled
         .function(&interface, &command.function)
@@ -202,7 +204,7 @@ async fn call(
     let plan = function.plan().clone();
     let text = command.arguments.join(", ");
     let params = wave::parse_params(&plan.signature.params, &text)
-        .map_err(|error| invalid(format!("{error}\n{}", error.excerpt(&text))))?;
+        .map_err(|error| invalid(mistake(&error, &text)))?;
     let params = plan
         .encode_params(&params, Dialect::A)
         .map_err(|error| invalid(error.to_string()))?;
@@ -244,10 +246,23 @@ fn failed(error: &CallError) -> (ErrorCode, String) {
     (error.class.into(), error.message().to_owned())
 }
 
+/// Says what is wrong with the arguments, where, and what would be right.
+fn mistake(error: &wave::WaveError, text: &str) -> String {
+    let mut message = error.to_string();
+    if !text.is_empty() {
+        message = format!("{message}\n{}", error.excerpt(text));
+    }
+    match &error.hint {
+        Some(hint) => format!("{message}\n{CALL_HINT}{hint}"),
+        None => message,
+    }
+}
+
 /// Finds the interface that was meant: its exact name, its name without version, or its last part.
-fn interface(compiled: &Compiled, asked: Option<&str>) -> Result<String, (ErrorCode, String)> {
-    let Some(asked) = asked else {
-        return Ok(String::new());
+/// Where none was named it is the component itself, or the only interface with such a function.
+fn interface(compiled: &Compiled, command: &CallCommand) -> Result<String, (ErrorCode, String)> {
+    let Some(asked) = &command.interface else {
+        return Ok(only_with(compiled, &command.function).unwrap_or_default());
     };
     let exports = compiled.exports();
     let fits = |export: &&String| {
@@ -255,7 +270,7 @@ fn interface(compiled: &Compiled, asked: Option<&str>) -> Result<String, (ErrorC
         let last = export
             .parse::<WitInterface>()
             .map_or_else(|_| String::new(), |it| it.interface);
-        **export == asked || short == asked || last == asked
+        *export == asked || short == asked || last == *asked
     };
     let fitting: Vec<&String> = exports.iter().filter(fits).collect();
     match fitting.as_slice() {
@@ -278,6 +293,16 @@ fn interface(compiled: &Compiled, asked: Option<&str>) -> Result<String, (ErrorC
                     .join(", ")
             ),
         )),
+    }
+}
+
+/// Returns the interface that alone has a function of this name.
+fn only_with(compiled: &Compiled, function: &str) -> Option<String> {
+    let functions = compiled.functions();
+    let mut fitting = functions.into_iter().filter(|it| it.function == function);
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Some(one.interface),
+        _ => None,
     }
 }
 

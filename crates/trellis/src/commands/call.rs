@@ -32,7 +32,7 @@ pub(crate) struct Call {
     #[arg(value_name = "ID", value_parser = component_id, add = live(Live::Components))]
     id: ComponentId,
 
-    /// INTERFACE.FUNCTION, or FUNCTION for one of the component itself
+    /// INTERFACE.FUNCTION, or FUNCTION where only one has this name
     #[arg(value_name = "FUNCTION", value_parser = function::parse)]
     function: Function,
 
@@ -108,10 +108,18 @@ async fn failed(
         return session.failure(error);
     };
     let (id, function) = (&arguments.id, &arguments.function);
-    let message = format!(
-        "cannot call {function} of {id}: {} ({})",
-        source.message, source.code
-    );
+    let (said, advice) = match source.message.rsplit_once("\nhint: ") {
+        Some((said, advice)) => (said, Some(for_shell(advice))),
+        None => (source.message.as_str(), None),
+    };
+    // The class belongs to the sentence, not to the excerpt that may follow it.
+    let (sentence, excerpt) = said.split_once('\n').unwrap_or((said, ""));
+    let code = source.code;
+    let mut message = format!("cannot call {function} of {id}: {sentence} ({code})");
+    for line in excerpt.lines() {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
     let logs = format!("`trellis logs {id}` shows what the component said");
     let hint = match source.code {
         ErrorCode::Trap => Some(logs),
@@ -119,10 +127,20 @@ async fn failed(
             Some("`--deadline TIME` waits longer, up to the component's own".to_owned())
         }
         ErrorCode::Overloaded => Some(format!("try again, or `trellis scale {id} N`")),
+        ErrorCode::Invalid if advice.is_some() => advice,
         ErrorCode::NotFound | ErrorCode::Invalid => exports(session, host, arguments).await,
         _ => None,
     };
     session.failed(&message, hint.as_deref())
+}
+
+/// Adds to an advice about double quotes how they get past a shell.
+fn for_shell(advice: &str) -> String {
+    if advice.contains("in double quotes") {
+        format!("{advice}, and those in single quotes for the shell: '\"text\"'")
+    } else {
+        advice.to_owned()
+    }
 }
 
 /// Says what the component exports: the signature of the function, or one that may have been meant.
