@@ -520,7 +520,8 @@ async fn these_permissions_are_enough_and_less_is_named() {
 #[tokio::test]
 async fn the_credentials_of_roles_open_the_door() {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::open_or_create(folder.path(), &LatticeName::default()).unwrap();
+    let credentials = folder.path().join("credentials"); // its lock lies beside it
+    let authority = Authority::open_or_create(&credentials, &LatticeName::default()).unwrap();
     let server = NatsServer::start(&format!(
         "jetstream: {{ store_dir: \"STORE\", max_file: 1G, max_mem: 64M }}\n{}",
         authority.server_config()
