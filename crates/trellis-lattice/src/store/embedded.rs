@@ -4,21 +4,24 @@
 //! Reads run beside the writer on a snapshot. The file is locked, so nothing else changes it and a
 //! watch sees every change.
 
-mod file;
+mod changes;
 mod follow;
 mod layout;
-mod writer;
+mod tables;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::ReadTransaction;
+use tokio::sync::broadcast;
+use trellis_storage::{Failure, StorageFile, WriteError, Writer};
 
-use self::file::{BUCKETS, ENTRIES, Failure, StorageFile, storage_failed};
+use self::changes::{Action, BucketChanges, Change, NoBucket, Notice, Outcome, Write};
 use self::follow::Follower;
-use self::writer::{Action, Change, Outcome, WriteError, Writer};
+use self::tables::{BUCKETS, ENTRIES, SCHEMA};
 use super::view::{Record, View, entries};
 use super::watch::{Watch, WatchOptions};
 use super::{
@@ -26,10 +29,31 @@ use super::{
     PutError, Removal, Store, StoreError, VALUE_BYTES_MAX,
 };
 
-pub use self::file::{OpenError, OpenOptions};
+pub use trellis_storage::OpenError;
 
+/// Pages kept in memory unless told otherwise: the state of a lattice of a thousand components.
+const CACHE_BYTES_DEFAULT: usize = 8 << 20;
 /// How long a change may wait for the disk. A disk that takes longer is failing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which file to open, and how.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The file.
+    pub path: PathBuf,
+    /// The most bytes of the file that are kept in memory.
+    pub cache_bytes_max: usize,
+}
+
+impl OpenOptions {
+    /// Opens the file at `path` with a cache of 8 MiB.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache_bytes_max: CACHE_BYTES_DEFAULT,
+        }
+    }
+}
 
 /// Buckets in one file.
 pub struct EmbeddedStore {
@@ -39,8 +63,9 @@ pub struct EmbeddedStore {
 /// What the store and its buckets share. Dropping the last of them writes what is queued and closes
 /// the file.
 struct Shared {
-    writer: Writer,
+    writer: Writer<BucketChanges>,
     file: Arc<StorageFile>,
+    notices: broadcast::WeakSender<Notice>,
 }
 
 impl EmbeddedStore {
@@ -50,13 +75,17 @@ impl EmbeddedStore {
     /// # Errors
     /// See [`OpenError`]: each tells what is in the way and what to do.
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        let file = Arc::new(StorageFile::open(options)?);
-        let writer = Writer::start(Arc::clone(&file)).map_err(|source| OpenError::Thread {
-            path: file.path().to_owned(),
-            source,
-        })?;
+        let file = StorageFile::open(options.path, options.cache_bytes_max, SCHEMA)?;
+        let file = Arc::new(file);
+        let changes = BucketChanges::new();
+        let notices = changes.notices();
+        let writer = Writer::start(Arc::clone(&file), changes, changes::BOUNDS)?;
         Ok(Self {
-            shared: Arc::new(Shared { writer, file }),
+            shared: Arc::new(Shared {
+                writer,
+                file,
+                notices,
+            }),
         })
     }
 }
@@ -98,11 +127,13 @@ impl EmbeddedBucket {
             bucket: self.name.clone(),
             action,
         };
-        let submitted = self.shared.writer.submit(change);
-        let answered = submitted.map_err(|error| self.write_failed(error))?;
-        match tokio::time::timeout(WRITE_TIMEOUT, answered).await {
-            Ok(Ok(answer)) => answer.map_err(|error| self.write_failed(error)),
-            Ok(Err(_)) => Err(self.write_failed(WriteError::Failed(Failure::Closed))),
+        let written = self.shared.writer.write(change);
+        match tokio::time::timeout(WRITE_TIMEOUT, written).await {
+            Ok(Ok(Ok(outcome))) => Ok(outcome),
+            Ok(Ok(Err(NoBucket))) => Err(PutError::Store(StoreError::Missing {
+                bucket: self.name.clone(),
+            })),
+            Ok(Err(error)) => Err(self.write_failed(error)),
             Err(elapsed) => Err(match key {
                 Some(key) => PutError::Unknown {
                     key: key.clone(),
@@ -117,7 +148,6 @@ impl EmbeddedBucket {
         let bucket = self.name.clone();
         match error {
             WriteError::Overloaded => PutError::Overloaded { bucket },
-            WriteError::NoBucket => PutError::Store(StoreError::Missing { bucket }),
             WriteError::Failed(Failure::Full) => PutError::Full { bucket },
             WriteError::Failed(failure) => PutError::Store(store_error(&bucket, failure)),
         }
@@ -133,9 +163,9 @@ fn unavailable(bucket: &BucketName, reason: &str) -> StoreError {
 
 fn store_error(bucket: &BucketName, failure: Failure) -> StoreError {
     match failure {
-        Failure::Full => unavailable(bucket, "the disk is full"),
-        Failure::Closed => unavailable(bucket, "the file is closed"),
-        Failure::Storage(reason) => unavailable(bucket, &reason),
+        Failure::Full | Failure::Closed | Failure::Storage(_) => {
+            unavailable(bucket, &failure.to_string())
+        }
         Failure::Damaged(reason) => StoreError::Damaged {
             bucket: bucket.clone(),
             reason,
@@ -167,20 +197,20 @@ fn read_bucket(
     bucket: &BucketName,
     prefix: &str,
 ) -> Result<Reading, ReadError> {
-    let buckets = snapshot.open_table(BUCKETS).map_err(storage_failed)?;
-    let incarnation = writer::read_incarnation(&buckets, bucket)?;
+    let buckets = snapshot.open_table(BUCKETS).map_err(Failure::from)?;
+    let incarnation = changes::read_incarnation(&buckets, bucket)?;
     let incarnation = incarnation.ok_or_else(|| {
         ReadError::Store(StoreError::Missing {
             bucket: bucket.clone(),
         })
     })?;
-    let table = snapshot.open_table(ENTRIES).map_err(storage_failed)?;
+    let table = snapshot.open_table(ENTRIES).map_err(Failure::from)?;
     let from = layout::entry_key(bucket, prefix);
     let to = layout::end_of(&from);
     let mut records = Vec::new();
     let mut bytes = 0;
-    for entry in table.range(&from[..]..&to[..]).map_err(storage_failed)? {
-        let (key, value) = entry.map_err(storage_failed)?;
+    for entry in table.range(&from[..]..&to[..]).map_err(Failure::from)? {
+        let (key, value) = entry.map_err(Failure::from)?;
         bytes += key.value().len() + value.value().len();
         if records.len() >= ENTRIES_LISTED_MAX || bytes > BYTES_LISTED_MAX {
             return Err(ReadError::Store(StoreError::TooMuch {
@@ -207,11 +237,11 @@ async fn read_blocking(
 ) -> Result<Reading, StoreError> {
     let file = Arc::clone(&shared.file);
     let (name, prefix) = (bucket.clone(), prefix.to_owned());
-    let read = move || file.read(|snapshot| Ok(read_bucket(snapshot, &name, &prefix)));
+    let read = move || file.read(|snapshot| read_bucket(snapshot, &name, &prefix));
     match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(Ok(reading))) => Ok(reading),
-        Ok(Ok(Err(ReadError::Store(error)))) => Err(error),
-        Ok(Ok(Err(ReadError::Failed(failure))) | Err(failure)) => Err(store_error(bucket, failure)),
+        Ok(Ok(reading)) => Ok(reading),
+        Ok(Err(ReadError::Store(error))) => Err(error),
+        Ok(Err(ReadError::Failed(failure))) => Err(store_error(bucket, failure)),
         Err(_) => Err(unavailable(bucket, "the runtime is shutting down")),
     }
 }
@@ -227,8 +257,8 @@ impl Bucket for EmbeddedBucket {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let stored_key = layout::entry_key(&self.name, key.as_str());
         let read = self.shared.file.read(|snapshot| {
-            let table = snapshot.open_table(ENTRIES).map_err(storage_failed)?;
-            writer::read_current(&table, &stored_key, key)
+            let table = snapshot.open_table(ENTRIES)?;
+            changes::read_current(&table, &stored_key, key)
         });
         read.map_err(|failure| store_error(&self.name, failure))
     }
@@ -241,11 +271,11 @@ impl Bucket for EmbeddedBucket {
                 bytes_max: VALUE_BYTES_MAX,
             });
         }
-        let action = Action::Write {
+        let action = Action::Write(Write {
             key: key.clone(),
             value: Some(value),
             expected,
-        };
+        });
         match self.change(action, Some(key)).await? {
             Outcome::Done(revision) => Ok(revision),
             Outcome::Conflict(current) => Err(PutError::Conflict {
@@ -262,11 +292,11 @@ impl Bucket for EmbeddedBucket {
         _removal: Removal, // no history is kept, so both are the same
         expected: Expected,
     ) -> Result<Option<u64>, PutError> {
-        let action = Action::Write {
+        let action = Action::Write(Write {
             key: key.clone(),
             value: None,
             expected,
-        };
+        });
         match self.change(action, Some(key)).await? {
             Outcome::Done(revision) => Ok(Some(revision)),
             Outcome::Nothing => Ok(None),
@@ -291,14 +321,15 @@ impl Bucket for EmbeddedBucket {
             prefix: prefix.to_owned(),
             known: options.known,
         };
-        let notices = self.shared.writer.notices();
+        let notices = self.shared.notices.upgrade();
+        let notices = notices.map(|notices| notices.subscribe());
         Watch::start(|changes| follower.run(notices, changes))
     }
 
     async fn incarnation(&self) -> Result<Incarnation, StoreError> {
         let read = self.shared.file.read(|snapshot| {
-            let table = snapshot.open_table(BUCKETS).map_err(storage_failed)?;
-            writer::read_incarnation(&table, &self.name)
+            let table = snapshot.open_table(BUCKETS)?;
+            changes::read_incarnation(&table, &self.name)
         });
         let read = read.map_err(|failure| store_error(&self.name, failure))?;
         read.ok_or_else(|| StoreError::Missing {

@@ -1,9 +1,7 @@
 //! The embedded store against what happens to files: crashes, full disks, locks, damage.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +9,7 @@ use trellis_lattice::store::{
     Bucket, EmbeddedStore, Expected, OpenError, OpenOptions, PutError, Removal, Store, Update,
     WatchOptions, update,
 };
+use trellis_tests::{TestProcess, damaged_copies};
 
 use crate::store_behaviour::{key, name, told_reset};
 
@@ -31,60 +30,22 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-/// Names the store file to a test that was started again as a process of its own.
-const CHILD_FILE: &str = "TRELLIS_TEST_CHILD_FILE";
-
-/// Returns the store file when this process is the child of a test.
-fn child_file() -> Option<PathBuf> {
-    std::env::var_os(CHILD_FILE).map(PathBuf::from)
-}
-
-/// Starts `test` again in its own process, through `shell` (which ends in `exec "$0" "$@"`).
-fn child(test: &str, file: &Path, shell: &str) -> Child {
-    Command::new("sh")
-        .args(["-c", shell])
-        .arg(std::env::current_exe().unwrap())
-        .args([&format!("store_embedded::{test}"), "--exact", "--nocapture"])
-        .env(CHILD_FILE, file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Says one line to the parent.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "say {line}").unwrap();
-    out.flush().unwrap();
-}
-
-/// Returns the lines that a child says.
-fn said(child: &mut Child) -> impl Iterator<Item = String> + use<> {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines
-        .map_while(Result::ok)
-        .filter_map(|line| Some(line.split_once("say ")?.1.to_owned()))
-}
-
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    if let Some(file) = child_file() {
+    if let Some(file) = TestProcess::file() {
         return block_on(write_until_killed(&file));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.redb");
     let mut acknowledged = Vec::new();
     for round in 1..=3 {
-        let this = "what_was_acknowledged_survives_kill_9";
-        let mut child = child(this, &file, r#"exec "$0" "$@""#);
-        let mut lines = said(&mut child);
-        acknowledged.extend(lines.by_ref().take(150));
-        child.kill().unwrap();
-        acknowledged.extend(lines); // what it said before the signal came counts too
-        child.wait().unwrap();
+        let this = "store_embedded::what_was_acknowledged_survives_kill_9";
+        let mut process = TestProcess::start(this, &file);
+        acknowledged.extend(process.said().take(150));
+        acknowledged.extend(process.kill()); // what it said before the signal came counts too
         assert!(
             acknowledged.len() >= 150 * round,
-            "the child writes until it is killed"
+            "the process writes until it is killed"
         );
         block_on(check_acknowledged(&file, &acknowledged));
     }
@@ -104,7 +65,7 @@ async fn write_until_killed(file: &Path) {
                 };
                 let entry = update(&*bucket, &counter, add).await.unwrap().unwrap();
                 let sum = std::str::from_utf8(&entry.value).unwrap();
-                say(&format!("{counter} {sum} {}", entry.revision));
+                TestProcess::say(&format!("{counter} {sum} {}", entry.revision));
             }
         }));
     }
@@ -131,17 +92,14 @@ async fn check_acknowledged(file: &Path, acknowledged: &[String]) {
 
 #[test]
 fn a_full_disk_is_reported_and_not_acknowledged() {
-    if let Some(file) = child_file() {
+    if let Some(file) = TestProcess::file() {
         return block_on(write_until_full(&file));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.redb");
     drop(open(&file).unwrap()); // room for the beginning
-    // A limit on the size of files is a full disk for one process: 512-byte blocks.
-    let shell = r#"trap "" XFSZ; ulimit -f 8192; exec "$0" "$@""#;
-    let mut child = child("a_full_disk_is_reported_and_not_acknowledged", &file, shell);
-    let kept: Vec<String> = said(&mut child).collect();
-    assert!(child.wait().unwrap().success());
+    let this = "store_embedded::a_full_disk_is_reported_and_not_acknowledged";
+    let kept = TestProcess::start_on_full_disk(this, &file, 4 << 20).finish();
     assert!(kept.len() > 5, "some fitted: {kept:?}");
     block_on(async {
         let store = open(&file).unwrap();
@@ -180,7 +138,7 @@ async fn write_until_full(file: &Path) {
     let more = bucket.put(&more, value, Expected::Any);
     let error = more.await.unwrap_err();
     assert!(matches!(error, PutError::Full { .. }), "{error:?}");
-    kept.iter().for_each(|at| say(at));
+    kept.iter().for_each(|at| TestProcess::say(at));
 }
 
 #[tokio::test]
@@ -289,20 +247,8 @@ fn damage_anywhere_is_an_error_or_unseen_but_never_a_panic_or_a_hang() {
         }
     });
     let sound = fs::read(&file).unwrap();
-    let used = sound.iter().rposition(|byte| *byte != 0).unwrap();
-    let mut random = fastrand::Rng::with_seed(1);
     let mut refused = 0;
-    for round in 0..60 {
-        let mut damaged = sound.clone();
-        match round % 4 {
-            0 => damaged.truncate(random.usize(..sound.len())),
-            1 => damaged[random.usize(..320)] ^= 1 << random.u8(..8), // the header
-            2 => damaged[random.usize(..used)] ^= 1 << random.u8(..8),
-            _ => {
-                let page = random.usize(..used) / 4096 * 4096;
-                damaged[page..][..4096].fill(random.u8(..));
-            }
-        }
+    for (round, damaged) in damaged_copies(&sound, 60).enumerate() {
         fs::write(&file, &damaged).unwrap();
         let Ok(store) = open(&file) else {
             refused += 1;

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 use super::super::view::{Record, View};
 use super::super::watch::{Change, Changes, ReaderGone, Rewound};
 use super::super::{BucketName, Incarnation};
-use super::writer::Notice;
+use super::changes::Notice;
 use super::{Reading, Shared, read_blocking};
 
 /// How long after a failed reading a watch tries again.
