@@ -4,24 +4,49 @@
 //! waits, applies them in one transaction, syncs once and answers all of them, so that a hundred
 //! concurrent changes cost one sync. Reads run beside it on a snapshot.
 
-mod file;
+mod changes;
 mod layout;
-mod writer;
+mod tables;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use trellis_storage::{Failure, StorageFile, WriteError, Writer};
 
-use self::file::{StorageFile, Table};
+use self::changes::{Change, KeyValueChanges, Outcome};
 use self::layout::{KeyPrefix, stored_key};
-use self::writer::{Change, Outcome, Writer};
+use self::tables::{ENTRIES, SCHEMA, Table};
 use super::{
     BatchBytes, Bucket, BucketName, KeyPage, KeyValueBackend, KeyValueError, LIST_KEYS_PAGE_MAX,
     check_key, check_keys, check_pair, check_pairs,
 };
 
-pub use self::file::{OpenError, OpenOptions};
+pub use trellis_storage::OpenError;
+
+/// Pages kept in memory unless told otherwise: enough for the upper levels of a store of many GiB,
+/// little enough for a machine with 512 MiB.
+const CACHE_BYTES_DEFAULT: usize = 32 << 20;
+
+/// Which file to open, and how.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The file.
+    pub path: PathBuf,
+    /// The most bytes of the file that are kept in memory.
+    pub cache_bytes_max: usize,
+}
+
+impl OpenOptions {
+    /// Opens the file at `path` with a cache of 32 MiB.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache_bytes_max: CACHE_BYTES_DEFAULT,
+        }
+    }
+}
 
 /// Buckets in one file.
 pub struct EmbeddedBackend {
@@ -31,7 +56,7 @@ pub struct EmbeddedBackend {
 /// What the backend and its buckets share. Dropping the last of them writes what is queued and
 /// closes the file.
 struct Store {
-    writer: Writer,
+    writer: Writer<KeyValueChanges>,
     file: Arc<StorageFile>,
 }
 
@@ -42,11 +67,9 @@ impl EmbeddedBackend {
     /// # Errors
     /// See [`OpenError`]: each tells what is in the way and what to do.
     pub fn open(options: OpenOptions) -> Result<Self, OpenError> {
-        let file = Arc::new(StorageFile::open(options)?);
-        let writer = Writer::start(Arc::clone(&file)).map_err(|source| OpenError::Thread {
-            path: file.path().to_owned(),
-            source,
-        })?;
+        let file = StorageFile::open(options.path, options.cache_bytes_max, SCHEMA)?;
+        let file = Arc::new(file);
+        let writer = Writer::start(Arc::clone(&file), KeyValueChanges, changes::BOUNDS)?;
         Ok(Self {
             store: Arc::new(Store { writer, file }),
         })
@@ -69,17 +92,17 @@ struct EmbeddedBucket {
 
 impl EmbeddedBucket {
     async fn change(&self, change: Change) -> Result<Outcome, KeyValueError> {
-        self.store.writer.submit(change).await
+        self.store.writer.write(change).await?
     }
 
     /// Reads what may take many disk reads on a thread that may block.
     async fn read_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Table, &KeyPrefix) -> Result<T, ReadError> + Send + 'static,
+        work: impl FnOnce(&Table, &KeyPrefix) -> Result<T, KeyValueError> + Send + 'static,
     ) -> Result<T, KeyValueError> {
         let file = Arc::clone(&self.store.file);
         let prefix = self.prefix.clone();
-        let read = move || file.read(|table| work(table, &prefix));
+        let read = move || read(&file, |table| work(table, &prefix));
         match tokio::task::spawn_blocking(read).await {
             Ok(result) => result,
             Err(_) => Err(KeyValueError::Unavailable), // the runtime is shutting down
@@ -87,21 +110,31 @@ impl EmbeddedBucket {
     }
 }
 
-/// A read fails in the storage or because of what was asked.
-enum ReadError {
-    Storage(redb::StorageError),
-    KeyValue(KeyValueError),
+/// Runs `work` on a snapshot of the table.
+fn read<T>(
+    file: &StorageFile,
+    work: impl FnOnce(&Table) -> Result<T, KeyValueError>,
+) -> Result<T, KeyValueError> {
+    file.read(|snapshot| work(&snapshot.open_table(ENTRIES).map_err(Failure::from)?))
 }
 
-impl From<redb::StorageError> for ReadError {
-    fn from(error: redb::StorageError) -> Self {
-        Self::Storage(error)
+impl From<Failure> for KeyValueError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full => Self::DiskFull,
+            Failure::Damaged(reason) => Self::Damaged { reason },
+            Failure::Closed => Self::Unavailable,
+            Failure::Storage(reason) => Self::Storage { reason },
+        }
     }
 }
 
-impl From<KeyValueError> for ReadError {
-    fn from(error: KeyValueError) -> Self {
-        Self::KeyValue(error)
+impl From<WriteError> for KeyValueError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Overloaded => Self::Overloaded,
+            WriteError::Failed(failure) => failure.into(),
+        }
     }
 }
 
@@ -112,10 +145,9 @@ impl Bucket for EmbeddedBucket {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, KeyValueError> {
         check_key(key)?;
         let stored = stored_key(&self.prefix, key);
-        self.store.file.read(|table| {
-            Ok(table
-                .get(&stored[..])?
-                .map(|value| Bytes::copy_from_slice(value.value())))
+        read(&self.store.file, |table| {
+            let value = table.get(&stored[..]).map_err(Failure::from)?;
+            Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
         })
     }
 
@@ -135,9 +167,10 @@ impl Bucket for EmbeddedBucket {
     async fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
         check_key(key)?;
         let stored = stored_key(&self.prefix, key);
-        self.store
-            .file
-            .read(|table| Ok(table.get(&stored[..])?.is_some()))
+        read(&self.store.file, |table| {
+            let value = table.get(&stored[..]).map_err(Failure::from)?;
+            Ok(value.is_some())
+        })
     }
 
     async fn list_keys(&self, cursor: Option<u64>) -> Result<KeyPage, KeyValueError> {
@@ -180,12 +213,16 @@ impl Bucket for EmbeddedBucket {
     }
 }
 
-fn list_keys(table: &Table, prefix: &KeyPrefix, cursor: Option<u64>) -> Result<KeyPage, ReadError> {
+fn list_keys(
+    table: &Table,
+    prefix: &KeyPrefix,
+    cursor: Option<u64>,
+) -> Result<KeyPage, KeyValueError> {
     let (from, to) = prefix.range_from(cursor.unwrap_or(0));
     let mut page = KeyPage::default();
     let mut last_hash = None;
-    for entry in table.range(&from[..]..&to[..])? {
-        let (stored, _) = entry?;
+    for entry in table.range(&from[..]..&to[..]).map_err(Failure::from)? {
+        let (stored, _) = entry.map_err(Failure::from)?;
         let (hash, key) = prefix
             .split(stored.value())
             .ok_or_else(|| KeyValueError::Damaged {
@@ -206,11 +243,12 @@ fn get_many(
     table: &Table,
     prefix: &KeyPrefix,
     keys: &[String],
-) -> Result<Vec<Option<Bytes>>, ReadError> {
+) -> Result<Vec<Option<Bytes>>, KeyValueError> {
     let mut total = BatchBytes::default();
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
-        let value = table.get(&stored_key(prefix, key)[..])?;
+        let stored = stored_key(prefix, key);
+        let value = table.get(&stored[..]).map_err(Failure::from)?;
         total.add(key.len() + value.as_ref().map_or(0, |value| value.value().len()))?;
         values.push(value.map(|value| Bytes::copy_from_slice(value.value())));
     }

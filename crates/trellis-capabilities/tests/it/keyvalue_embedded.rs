@@ -1,9 +1,7 @@
 //! The embedded backend against what happens to files: crashes, full disks, locks, damage.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +9,7 @@ use trellis_capabilities::keyvalue::{
     Bucket, BucketName, EmbeddedBackend, KeyValueBackend, KeyValueError, OpenError, OpenOptions,
 };
 use trellis_core::ComponentId;
+use trellis_tests::{TestProcess, damaged_copies};
 
 fn open(path: &Path) -> Result<EmbeddedBackend, OpenError> {
     EmbeddedBackend::open(OpenOptions::new(path))
@@ -29,71 +28,22 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-/// Names the store file to a test that was started again as a process of its own.
-const CHILD_FILE: &str = "TRELLIS_TEST_CHILD_FILE";
-
-/// Returns the store file when this process is the child of a test.
-fn child_file() -> Option<PathBuf> {
-    std::env::var_os(CHILD_FILE).map(PathBuf::from)
-}
-
-/// Starts `test` again in its own process, through `shell` (which ends in `exec "$0" "$@"`).
-fn child(test: &str, file: &Path, shell: &str) -> Child {
-    Command::new("sh")
-        .args(["-c", shell])
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            &format!("keyvalue_embedded::{test}"),
-            "--exact",
-            "--nocapture",
-        ])
-        .env(CHILD_FILE, file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Says one line to the parent.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "say {line}").unwrap();
-    out.flush().unwrap();
-}
-
-/// Waits for a child that must end well; returns what it said.
-fn finish(mut child: Child) -> Vec<String> {
-    let lines = said(&mut child).collect();
-    assert!(child.wait().unwrap().success());
-    lines
-}
-
-/// Returns the lines that a child says.
-fn said(child: &mut Child) -> impl Iterator<Item = String> + use<> {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines
-        .map_while(Result::ok)
-        .filter_map(|line| Some(line.split_once("say ")?.1.to_owned()))
-}
-
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    if let Some(file) = child_file() {
+    if let Some(file) = TestProcess::file() {
         return block_on(write_until_killed(&file));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kv.redb");
     let mut acknowledged = Vec::new();
     for round in 1..=3 {
-        let this = "what_was_acknowledged_survives_kill_9";
-        let mut child = child(this, &file, r#"exec "$0" "$@""#);
-        let mut lines = said(&mut child);
-        acknowledged.extend(lines.by_ref().take(150));
-        child.kill().unwrap();
-        acknowledged.extend(lines); // what it said before the signal came counts too
-        child.wait().unwrap();
+        let this = "keyvalue_embedded::what_was_acknowledged_survives_kill_9";
+        let mut process = TestProcess::start(this, &file);
+        acknowledged.extend(process.said().take(150));
+        acknowledged.extend(process.kill()); // what it said before the signal came counts too
         assert!(
             acknowledged.len() >= 150 * round,
-            "the child writes until it is killed"
+            "the process writes until it is killed"
         );
         block_on(check_acknowledged(&file, &acknowledged));
     }
@@ -107,13 +57,13 @@ async fn write_until_killed(file: &Path) {
             tokio::spawn(async move {
                 for _ in 0..u32::MAX {
                     let sum = bucket.increment(format!("counter{task}"), 1).await.unwrap();
-                    say(&format!("counter{task} {sum}"));
+                    TestProcess::say(&format!("counter{task} {sum}"));
                     let key = format!("key{task}-{sum}");
                     bucket
                         .set(key.clone(), Bytes::from(key.clone()))
                         .await
                         .unwrap();
-                    say(&key);
+                    TestProcess::say(&key);
                 }
             })
         })
@@ -143,19 +93,14 @@ async fn check_acknowledged(file: &Path, acknowledged: &[String]) {
 
 #[test]
 fn a_full_disk_is_named_and_loses_nothing() {
-    if let Some(file) = child_file() {
+    if let Some(file) = TestProcess::file() {
         return block_on(write_until_full(&file));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kv.redb");
     drop(open(&file).unwrap()); // room for the beginning
-    // A limit on the size of files is a full disk for one process: 512-byte blocks.
-    let shell = r#"trap "" XFSZ; ulimit -f 8192; exec "$0" "$@""#;
-    let kept = finish(child(
-        "a_full_disk_is_named_and_loses_nothing",
-        &file,
-        shell,
-    ));
+    let this = "keyvalue_embedded::a_full_disk_is_named_and_loses_nothing";
+    let kept = TestProcess::start_on_full_disk(this, &file, 4 << 20).finish();
     assert!(kept.len() > 5, "some fitted: {kept:?}");
 
     let backend = open(&file).unwrap();
@@ -202,120 +147,7 @@ async fn write_until_full(file: &Path) {
             "the store is open and still full"
         );
     }
-    kept.iter().for_each(|key| say(key));
-}
-
-#[test]
-fn a_disk_without_room_for_a_new_store_is_named() {
-    if let Some(file) = child_file() {
-        return say(&open(&file).err().unwrap().to_string());
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kv.redb");
-    let shell = r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#;
-    let said = finish(child(
-        "a_disk_without_room_for_a_new_store_is_named",
-        &file,
-        shell,
-    ));
-    assert_eq!(
-        said,
-        [format!(
-            "the disk is full: cannot make or extend the store {file:?}"
-        )]
-    );
-}
-
-#[test]
-fn a_store_open_in_another_process_is_in_use() {
-    if let Some(file) = child_file() {
-        return say(&open(&file).err().unwrap().to_string());
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kv.redb");
-    let backend = open(&file).unwrap();
-    let this = "a_store_open_in_another_process_is_in_use";
-    let said = finish(child(this, &file, r#"exec "$0" "$@""#));
-    let error = "is in use by another process; stop it or choose another file";
-    assert_eq!(said, [format!("the store {file:?} {error}")]);
-    assert!(
-        matches!(open(&file), Err(OpenError::InUse { .. })),
-        "and twice in one process"
-    );
-    drop(backend);
-    open(&file).expect("closed when dropped");
-}
-
-#[test]
-fn a_file_without_permission_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
-    fs::set_permissions(folder.path(), mode).unwrap();
-    let file = folder.path().join("kv.redb");
-    // Root may write everywhere; a thread of its own becomes somebody else.
-    let error = std::thread::spawn(move || {
-        if rustix::process::geteuid().is_root() {
-            become_nobody();
-        }
-        open(&file).err()
-    });
-    let error = error.join().unwrap();
-    assert!(
-        matches!(error, Some(OpenError::Permission { .. })),
-        "{error:?}"
-    );
-}
-
-#[cfg(target_os = "linux")]
-fn become_nobody() {
-    rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn become_nobody() {
-    panic!("run the tests as an ordinary user");
-}
-
-#[test]
-fn a_file_that_is_no_store_is_named_and_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("notes.txt");
-    for content in ["notes\n".to_owned(), "x".repeat(100_000)] {
-        fs::write(&file, &content).unwrap();
-        let error = open(&file).err();
-        assert!(
-            matches!(error, Some(OpenError::Damaged { .. })),
-            "{error:?}"
-        );
-        assert_eq!(fs::read_to_string(&file).unwrap(), content);
-    }
-    let error = open(folder.path()).err();
-    assert!(
-        matches!(error, Some(OpenError::Io { .. })),
-        "a folder is no store: {error:?}"
-    );
-}
-
-#[test]
-fn missing_folders_are_made_and_the_file_is_private() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a/b/kv.redb");
-    drop(open(&file).unwrap());
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-/// A small generator with a fixed seed, so that a failure can be repeated.
-struct Lcg(u64);
-
-impl Lcg {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) as usize % end
-    }
+    kept.iter().for_each(|key| TestProcess::say(key));
 }
 
 #[test]
@@ -332,20 +164,8 @@ fn damage_anywhere_is_an_error_or_unseen_but_never_a_panic_or_a_hang() {
         bucket(&backend).set_many(pairs.collect()).await.unwrap();
     });
     let sound = fs::read(&file).unwrap();
-    let used = sound.iter().rposition(|byte| *byte != 0).unwrap();
-    let mut random = Lcg(1);
     let mut refused = 0;
-    for round in 0..60 {
-        let mut damaged = sound.clone();
-        match round % 4 {
-            0 => damaged.truncate(random.below(sound.len())),
-            1 => damaged[random.below(320)] ^= 1 << random.below(8), // the header
-            2 => damaged[random.below(used)] ^= 1 << random.below(8),
-            _ => {
-                let page = random.below(used) / 4096 * 4096;
-                damaged[page..][..4096].fill(random.below(256) as u8);
-            }
-        }
+    for (round, damaged) in damaged_copies(&sound, 60).enumerate() {
         fs::write(&file, &damaged).unwrap();
         let Ok(backend) = open(&file) else {
             refused += 1;
