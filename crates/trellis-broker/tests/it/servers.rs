@@ -1,20 +1,14 @@
 //! The two servers that are compared: ours in this process, and a real nats-server.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trellis_broker::{AllowAll, Authenticator, Broker, Config, Limits};
+use trellis_tests::NatsServer;
 
 use crate::lattice::{Lattice, Trusting};
-
-/// How long a server may take to start on a busy machine.
-const START_MAX: Duration = Duration::from_secs(30);
 
 /// What both servers are told.
 #[derive(Clone, Default)]
@@ -64,13 +58,9 @@ enum Running {
         task: JoinHandle<()>,
     },
     Nats {
-        _process: Process,
-        _folder: tempfile::TempDir,
+        _server: NatsServer,
     },
 }
-
-/// A process that ends with its owner.
-struct Process(Child);
 
 impl Server {
     /// Starts our broker.
@@ -103,34 +93,20 @@ impl Server {
     }
 
     /// Starts a real nats-server.
-    pub(crate) async fn nats(settings: &Settings) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let rest = format!("listen: \"127.0.0.1:-1\"\nports_file_dir: {path:?}\n");
-        let file = path.join("server.conf");
-        fs::write(&file, settings.server_config() + &rest).unwrap();
-        let mut child = Command::new("nats-server")
-            .arg("-c")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(path.join("log")).unwrap())
-            .spawn()
-            .expect("nats-server is not on the PATH; `cargo xtask test` installs it");
-        let address = wait_for_port(path, &mut child).await;
-        let running = Running::Nats {
-            _process: Process(child),
-            _folder: folder,
-        };
+    pub(crate) fn nats(settings: &Settings) -> Self {
+        let server = NatsServer::with(&settings.server_config());
+        let address = server.url();
+        let address = address.trim_start_matches("nats://").parse().unwrap();
         Self {
             name: "nats-server",
             address,
-            running,
+            running: Running::Nats { _server: server },
         }
     }
 
     /// Starts both, ours first.
     pub(crate) async fn both(settings: &Settings) -> [Self; 2] {
-        [Self::ours(settings).await, Self::nats(settings).await]
+        [Self::ours(settings).await, Self::nats(settings)]
     }
 
     /// Stops our broker, and waits until it has.
@@ -143,36 +119,5 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be dead already; either way there is nobody to tell.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits for the file in which the server writes where it listens.
-async fn wait_for_port(folder: &Path, child: &mut Child) -> SocketAddr {
-    let file = folder.join(format!("nats-server_{}.ports", child.id()));
-    let begin = Instant::now();
-    loop {
-        let ports = fs::read(&file).unwrap_or_default();
-        if let Ok(ports) = serde_json::from_slice::<serde_json::Value>(&ports)
-            && let Some(url) = ports["nats"][0].as_str()
-        {
-            return url.trim_start_matches("nats://").parse().unwrap();
-        }
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-        let ended = child.try_wait().unwrap().is_some();
-        assert!(!ended, "nats-server ended: {}", log());
-        assert!(
-            begin.elapsed() < START_MAX,
-            "nats-server did not start: {}",
-            log()
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

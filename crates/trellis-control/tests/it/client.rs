@@ -13,10 +13,10 @@ use trellis_control::{
     UpdateComponentCommand, encode, success,
 };
 use trellis_core::ComponentId;
+use trellis_tests::NatsServer;
 
 use crate::fake_host::FakeHost;
-use crate::nats_server::NatsServer;
-use crate::support::{names, text_map};
+use crate::support::{connect, names, text_map};
 
 fn text(text: &str) -> String {
     text.to_owned()
@@ -99,9 +99,9 @@ fn willing(request: &Request) -> Option<Bytes> {
 
 #[tokio::test]
 async fn commands_to_a_host_arrive_with_its_id() {
-    let server = NatsServer::start().await;
-    let fake = FakeHost::start(server.connect().await, "NCEX", willing).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let fake = FakeHost::start(connect(&server).await, "NCEX", willing).await;
+    let client = Client::new(connect(&server).await);
     let scale = ScaleComponentCommand {
         component_id: text("cart"),
         component_ref: text("reg.local/cart:1"),
@@ -170,12 +170,12 @@ async fn commands_to_a_host_arrive_with_its_id() {
 
 #[tokio::test]
 async fn the_state_of_the_lattice_is_asked_of_one_host_only() {
-    let server = NatsServer::start().await;
+    let server = NatsServer::start();
     let fakes = [
-        FakeHost::start(server.connect().await, "NCEX", willing).await,
-        FakeHost::start(server.connect().await, "NTWO", willing).await,
+        FakeHost::start(connect(&server).await, "NCEX", willing).await,
+        FakeHost::start(connect(&server).await, "NTWO", willing).await,
     ];
-    let client = Client::new(server.connect().await);
+    let client = Client::new(connect(&server).await);
     let deletion = DeleteLink {
         source_id: text("cart"),
         name: text("default"),
@@ -209,9 +209,9 @@ async fn the_state_of_the_lattice_is_asked_of_one_host_only() {
 
 #[tokio::test]
 async fn what_only_we_have() {
-    let server = NatsServer::start().await;
-    let _fake = FakeHost::start(server.connect().await, "NCEX", willing).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let _fake = FakeHost::start(connect(&server).await, "NCEX", willing).await;
+    let client = Client::new(connect(&server).await);
     let host = host();
     let drain = DrainCommand {
         action: DrainAction::Drain,
@@ -255,10 +255,10 @@ fn unwilling(request: &Request) -> Option<Bytes> {
 
 #[tokio::test]
 async fn all_hosts_answer_a_ping_and_give_their_inventories() {
-    let server = NatsServer::start().await;
-    let _willing = FakeHost::start(server.connect().await, "NCEX", willing).await;
-    let _unwilling = FakeHost::start(server.connect().await, "NTWO", unwilling).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let _willing = FakeHost::start(connect(&server).await, "NCEX", willing).await;
+    let _unwilling = FakeHost::start(connect(&server).await, "NTWO", unwilling).await;
+    let client = Client::new(connect(&server).await);
     let hosts = client.hosts().await.unwrap();
     let mut ids: Vec<_> = hosts.answers.iter().map(|it| it.id.as_str()).collect();
     ids.sort_unstable();
@@ -272,9 +272,9 @@ async fn all_hosts_answer_a_ping_and_give_their_inventories() {
 
 #[tokio::test]
 async fn an_auction_ends_when_as_many_bid_as_there_are() {
-    let server = NatsServer::start().await;
-    let _willing = FakeHost::start(server.connect().await, "NCEX", willing).await;
-    let _unwilling = FakeHost::start(server.connect().await, "NTWO", unwilling).await;
+    let server = NatsServer::start();
+    let _willing = FakeHost::start(connect(&server).await, "NCEX", willing).await;
+    let _unwilling = FakeHost::start(connect(&server).await, "NTWO", unwilling).await;
     let component = ComponentAuctionRequest {
         component_id: text("cart"),
         ..ComponentAuctionRequest::default()
@@ -288,7 +288,7 @@ async fn an_auction_ends_when_as_many_bid_as_there_are() {
         auction: Duration::from_secs(3_600),
         ..Timing::default()
     };
-    let client = Client::new(server.connect().await).with_timing(endless);
+    let client = Client::new(connect(&server).await).with_timing(endless);
     let bids = client.auction_component(&component, Some(1)).await.unwrap();
     assert_eq!(bids.answers[0].component_id, "cart");
     let bids = client.auction_provider(&provider, Some(1)).await.unwrap();
@@ -305,12 +305,12 @@ async fn an_auction_ends_when_as_many_bid_as_there_are() {
 
 #[tokio::test]
 async fn registry_credentials_reach_every_host() {
-    let server = NatsServer::start().await;
+    let server = NatsServer::start();
     let fakes = [
-        FakeHost::start(server.connect().await, "NCEX", willing).await,
-        FakeHost::start(server.connect().await, "NTWO", willing).await,
+        FakeHost::start(connect(&server).await, "NCEX", willing).await,
+        FakeHost::start(connect(&server).await, "NTWO", willing).await,
     ];
-    let client = Client::new(server.connect().await);
+    let client = Client::new(connect(&server).await);
     let credential = RegistryCredential {
         password: Some(text("pw")),
         token: None,
@@ -326,9 +326,9 @@ async fn registry_credentials_reach_every_host() {
 
 #[tokio::test]
 async fn another_prefix_is_another_control_interface() {
-    let server = NatsServer::start().await;
-    let _fake = FakeHost::start(server.connect().await, "NCEX", willing).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let _fake = FakeHost::start(connect(&server).await, "NCEX", willing).await;
+    let client = Client::new(connect(&server).await);
     let other = client.clone().with_prefix("my.own").unwrap();
     assert!(client.links().await.is_ok());
     assert!(other.links().await.is_err());

@@ -8,9 +8,10 @@ use trellis_control::{
     Link, Request, ScaleComponentCommand, Timing, encode,
 };
 use trellis_core::with_causes;
+use trellis_tests::NatsServer;
 
 use crate::fake_host::FakeHost;
-use crate::nats_server::NatsServer;
+use crate::support::connect;
 
 fn host() -> HostId {
     HostId::new("NCEX").unwrap()
@@ -27,8 +28,8 @@ fn scale(id: &str) -> ScaleComponentCommand {
 
 #[tokio::test]
 async fn a_host_that_is_not_there_is_named_with_its_lattice() {
-    let server = NatsServer::start().await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let client = Client::new(connect(&server).await);
     let error = client
         .scale_component(&host(), scale("cart"))
         .await
@@ -55,13 +56,13 @@ async fn a_host_that_is_not_there_is_named_with_its_lattice() {
 
 #[tokio::test]
 async fn a_host_that_does_not_answer_may_have_done_it() {
-    let server = NatsServer::start().await;
-    let _fake = FakeHost::start(server.connect().await, "NCEX", |_| None).await;
+    let server = NatsServer::start();
+    let _fake = FakeHost::start(connect(&server).await, "NCEX", |_| None).await;
     let timing = Timing {
         request: Duration::from_millis(150),
         ..Timing::default()
     };
-    let client = Client::new(server.connect().await).with_timing(timing);
+    let client = Client::new(connect(&server).await).with_timing(timing);
     let error = client
         .scale_component(&host(), scale("cart"))
         .await
@@ -89,9 +90,9 @@ fn refuses(request: &Request) -> Option<Bytes> {
 
 #[tokio::test]
 async fn a_refusal_carries_the_words_of_the_host() {
-    let server = NatsServer::start().await;
-    let _fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let _fake = FakeHost::start(connect(&server).await, "NCEX", refuses).await;
+    let client = Client::new(connect(&server).await);
     let error = client
         .scale_component(&host(), scale("cart"))
         .await
@@ -117,9 +118,9 @@ async fn a_refusal_carries_the_words_of_the_host() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_told_where_it_breaks() {
-    let server = NatsServer::start().await;
-    let _fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let _fake = FakeHost::start(connect(&server).await, "NCEX", refuses).await;
+    let client = Client::new(connect(&server).await);
     let unreadable = |error: &ClientError| matches!(error, ClientError::Unreadable { .. });
     let error = client.host_inventory(&host()).await.unwrap_err();
     assert!(unreadable(&error), "{error:?}");
@@ -140,9 +141,9 @@ async fn an_answer_that_is_none_is_told_where_it_breaks() {
 
 #[tokio::test]
 async fn what_cannot_work_is_not_sent() {
-    let server = NatsServer::start().await;
-    let fake = FakeHost::start(server.connect().await, "NCEX", refuses).await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let fake = FakeHost::start(connect(&server).await, "NCEX", refuses).await;
+    let client = Client::new(connect(&server).await);
     for id in ["", "a.b", "*", "a b"] {
         let error = client
             .scale_component(&host(), scale(id))
@@ -172,8 +173,8 @@ async fn what_cannot_work_is_not_sent() {
 
 #[tokio::test]
 async fn a_lost_server_is_a_typed_error() {
-    let server = NatsServer::start().await;
-    let lattice = server.connect().await;
+    let server = NatsServer::start();
+    let lattice = connect(&server).await;
     let mut state = lattice.state();
     let client = Client::new(lattice);
     drop(server);

@@ -7,8 +7,9 @@ use trellis_control::{
 };
 use trellis_core::ComponentId;
 use trellis_lattice::Lattice;
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
+use crate::support::connect;
 
 fn host() -> HostId {
     HostId::new("NCEX").unwrap()
@@ -41,9 +42,9 @@ fn sample() -> [CloudEvent; 3] {
 
 #[tokio::test]
 async fn events_come_as_they_were_published() {
-    let server = NatsServer::start().await;
-    let publisher = server.connect().await;
-    let mut events = Client::new(server.connect().await)
+    let server = NatsServer::start();
+    let publisher = connect(&server).await;
+    let mut events = Client::new(connect(&server).await)
         .events(&[])
         .await
         .unwrap();
@@ -55,10 +56,10 @@ async fn events_come_as_they_were_published() {
 
 #[tokio::test]
 async fn a_filter_lets_only_its_kinds_through() {
-    let server = NatsServer::start().await;
-    let publisher = server.connect().await;
+    let server = NatsServer::start();
+    let publisher = connect(&server).await;
     let kinds = [EventKind::HostStopped, EventKind::HostStopped];
-    let client = Client::new(server.connect().await);
+    let client = Client::new(connect(&server).await);
     let mut events = client.events(&kinds).await.unwrap();
     let [config, mode, stopped] = sample();
     for event in [&config, &mode, &stopped, &config, &stopped] {
@@ -70,9 +71,9 @@ async fn a_filter_lets_only_its_kinds_through() {
 
 #[tokio::test]
 async fn a_message_that_is_no_event_does_not_end_the_stream() {
-    let server = NatsServer::start().await;
-    let publisher = server.connect().await;
-    let mut events = Client::new(server.connect().await)
+    let server = NatsServer::start();
+    let publisher = connect(&server).await;
+    let mut events = Client::new(connect(&server).await)
         .events(&[])
         .await
         .unwrap();
@@ -98,9 +99,9 @@ async fn a_message_that_is_no_event_does_not_end_the_stream() {
 
 #[tokio::test]
 async fn log_lines_of_one_component_come_from_every_host() {
-    let server = NatsServer::start().await;
-    let publisher = server.connect().await;
-    let client = Client::new(server.connect().await);
+    let server = NatsServer::start();
+    let publisher = connect(&server).await;
+    let client = Client::new(connect(&server).await);
     let cart = LogSource::Component(ComponentId::new("cart").unwrap());
     let mut of_all = client.log_lines(None, &cart).await.unwrap();
     let mut of_one = client.log_lines(Some(&host()), &cart).await.unwrap();

@@ -8,7 +8,6 @@ mod client_streams;
 mod events;
 mod fake_host;
 mod messages;
-mod nats_server;
 mod own_messages;
 mod properties;
 mod requests;

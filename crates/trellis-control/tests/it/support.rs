@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trellis_control::{REPLY_BYTES_MAX, Subjects, TextMap, decode, encode};
 use trellis_core::LatticeName;
+use trellis_lattice::{Lattice, Settings};
+use trellis_tests::NatsServer;
 
 /// Checks that `value` is written exactly as `wire`, reads back, and reads the same with fields that
 /// nobody knows.
@@ -60,4 +62,11 @@ pub(crate) fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
 
 pub(crate) fn subjects() -> Subjects {
     Subjects::new(&LatticeName::new("shop").unwrap())
+}
+
+/// Connects to the lattice `shop` on `server`.
+pub(crate) async fn connect(server: &NatsServer) -> Lattice {
+    let lattice = LatticeName::new("shop").unwrap();
+    let settings = Settings::new(lattice, [server.url()]);
+    trellis_lattice::connect(settings).await.unwrap()
 }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use trellis_core::{ErrorClass, LatticeName};
 use trellis_engine::CallError;
 use trellis_host::twins::{BodyFault, ChannelBody, HttpAnswerer, HttpService, RemoteHttp};
+use trellis_tests::NatsServer;
 use trellis_wire::dialect::StreamEncoder;
 use trellis_wire::twins::http::{
     Body as WireBody, Fields, HandleResult, Method, Request as WireRequest, Scheme, Trailers,
@@ -24,7 +25,6 @@ use trellis_wire::twins::http::{
 use trellis_wire::twins::{from_wire, to_wire};
 use trellis_wrpc::{CallOptions, IndexPath, Offer, ParamStreams, Returns, Target};
 
-use crate::nats_server::NatsServer;
 use crate::support::{Peer, ends, id, within};
 
 const KIB: usize = 1 << 10;

@@ -9,11 +9,11 @@ use trellis_capabilities::keyvalue::{
 };
 use trellis_core::{LatticeName, LinkName};
 use trellis_host::twins::{Caller, Callers, KeyValueService, LinkEnds, RemoteKeyValue};
+use trellis_tests::NatsServer;
 use trellis_wire::twins::keyvalue::Error;
 use trellis_wire::twins::{Encode, from_wire, to_wire};
 use trellis_wrpc::{CallOptions, Headers, Returns, Target};
 
-use crate::nats_server::NatsServer;
 use crate::support::{Peer, ends, id, within};
 
 const MIB: usize = 1 << 20;

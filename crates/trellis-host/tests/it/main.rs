@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nats_server;
 mod support;
 
 mod http_twin;

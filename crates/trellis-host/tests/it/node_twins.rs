@@ -21,9 +21,9 @@ use trellis_host::twins::{ChannelBody, HttpAnswerer, HttpService, RemoteKeyValue
 use trellis_host::{Host, HostConfig, LogBook, Node, NodeConfig};
 use trellis_lattice::store::{EmbeddedStore, OpenOptions};
 use trellis_node::{Identity, LeasePolicy, Options};
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
-use crate::support::{Peer, ends, eventually, id, within};
+use crate::support::{Peer, connect, ends, eventually, id, within};
 
 /// A host that runs in a lattice, controlled by `client`; and another that only has a transport.
 struct Lab {
@@ -71,7 +71,7 @@ impl Lab {
                     lease: LeasePolicy::NotUsed,
                     ..Options::default()
                 },
-                lattice: nats.connect().await,
+                lattice: connect(&nats).await,
                 recollection: None,
                 metrics: None,
                 store: Arc::new(EmbeddedStore::open(store).unwrap()),

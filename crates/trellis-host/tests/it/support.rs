@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use trellis_core::{ComponentId, LatticeName, LinkName};
 use trellis_host::twins::LinkEnds;
-use trellis_lattice::Lattice;
+use trellis_lattice::{Lattice, Settings};
+use trellis_tests::NatsServer;
 use trellis_wrpc::{Client, Config, Server, ServerConfig, Transport};
 
-use crate::nats_server::NatsServer;
+/// Connects to the default lattice on `nats`.
+pub(crate) async fn connect(nats: &NatsServer) -> Lattice {
+    let settings = Settings::new(LatticeName::default(), [nats.url()]);
+    trellis_lattice::connect(settings).await.unwrap()
+}
 
 /// A host as others see it: a connection with a client and a server.
 pub(crate) struct Peer {
@@ -19,7 +24,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn start(nats: &NatsServer, id: &str) -> Self {
-        let lattice = nats.connect().await;
+        let lattice = connect(nats).await;
         let nats = lattice.nats().clone();
         let transport = Transport::open(nats, Config::new(id)).await.unwrap();
         Self {

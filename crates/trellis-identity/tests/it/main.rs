@@ -2,6 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod nats_server;
+mod clients;
 mod roles;
 mod rules;

@@ -5,8 +5,9 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use trellis_core::{ComponentId, LatticeName};
 use trellis_identity::{Authority, Role, permissions};
+use trellis_tests::NatsServer;
 
-use crate::nats_server::{ANSWER_MAX, NatsServer};
+use crate::clients::{self, ANSWER_MAX, Complaints};
 
 struct Lattice {
     _folder: tempfile::TempDir,
@@ -14,15 +15,25 @@ struct Lattice {
     server: NatsServer,
 }
 
-async fn lattice() -> Lattice {
+fn lattice() -> Lattice {
     let folder = tempfile::tempdir().unwrap();
     let name = LatticeName::new("shop").unwrap();
     let authority = Authority::open_or_create(&folder.path().join("lattice"), &name).unwrap();
-    let server = NatsServer::start(&authority.server_config()).await;
+    let config = authority.server_config();
+    let server = NatsServer::with(&format!(
+        "{config}\njetstream: {{ store_dir: \"STORE\" }}\n"
+    ));
     Lattice {
         _folder: folder,
         authority,
         server,
+    }
+}
+
+impl Lattice {
+    async fn connect(&self, role: &Role) -> (async_nats::Client, Complaints) {
+        let credentials = self.authority.credentials(role);
+        clients::connect(&self.server, &credentials, &role.inbox_prefix()).await
     }
 }
 
@@ -35,15 +46,8 @@ fn provider() -> Role {
 
 #[tokio::test]
 async fn a_viewer_asks_a_host_and_cannot_stop_it() {
-    let lattice = lattice().await;
-    let connect = async |role: &Role| {
-        let credentials = lattice.authority.credentials(role);
-        lattice
-            .server
-            .connect(&credentials, &role.inbox_prefix())
-            .await
-    };
-    let (host, _) = connect(&Role::Host).await;
+    let lattice = lattice();
+    let (host, _) = lattice.connect(&Role::Host).await;
     let mut commands = host.subscribe("wasmbus.ctl.v1.shop.>").await.unwrap();
     host.flush().await.unwrap();
     let answer = tokio::spawn(async move {
@@ -54,7 +58,7 @@ async fn a_viewer_asks_a_host_and_cannot_stop_it() {
                 .unwrap();
         }
     });
-    let (viewer, mut errors) = connect(&Role::Viewer).await;
+    let (viewer, mut errors) = lattice.connect(&Role::Viewer).await;
     viewer
         .publish("wasmbus.ctl.v1.shop.host.stop.N", "".into())
         .await
@@ -83,12 +87,8 @@ async fn a_viewer_asks_a_host_and_cannot_stop_it() {
 
 #[tokio::test]
 async fn a_host_keeps_the_state_in_jetstream_and_a_provider_cannot() {
-    let lattice = lattice().await;
-    let role = Role::Host;
-    let (host, _) = lattice
-        .server
-        .connect(&lattice.authority.credentials(&role), &role.inbox_prefix())
-        .await;
+    let lattice = lattice();
+    let (host, _) = lattice.connect(&Role::Host).await;
     let context = jetstream::new(host);
     for bucket in ["LATTICEDATA_shop", "CONFIGDATA_shop"] {
         let config = jetstream::kv::Config {
@@ -112,11 +112,7 @@ async fn a_host_keeps_the_state_in_jetstream_and_a_provider_cannot() {
         assert!(timeout(ANSWER_MAX, keys.next()).await.unwrap().is_none());
         assert!(context.get_key_value(bucket).await.is_ok());
     }
-    let role = provider();
-    let (provider, mut errors) = lattice
-        .server
-        .connect(&lattice.authority.credentials(&role), &role.inbox_prefix())
-        .await;
+    let (provider, mut errors) = lattice.connect(&provider()).await;
     provider
         .publish("$KV.LATTICEDATA_shop.COMPONENT_x", "{}".into())
         .await
@@ -135,7 +131,7 @@ async fn a_host_keeps_the_state_in_jetstream_and_a_provider_cannot() {
 
 #[tokio::test]
 async fn the_server_judges_every_role_as_we_do() {
-    let lattice = lattice().await;
+    let lattice = lattice();
     let subjects = [
         "wasmbus.ctl.v1.shop.host.ping",
         "wasmbus.ctl.v1.shop.link.put",

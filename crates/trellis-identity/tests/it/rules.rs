@@ -6,8 +6,9 @@ use trellis_identity::{
     AccountStatement, Credentials, Issue, KeyKind, Keys, OperatorStatement, Permissions, Statement,
     SubjectRules, UserStatement, subject,
 };
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
+use crate::clients::talk;
 
 fn sign(subject: &Keys, statement: Statement, issuer: &Keys) -> String {
     let issue = Issue {
@@ -50,7 +51,7 @@ async fn the_server_judges_rules_as_we_do() {
             &operator
         ),
     );
-    let server = NatsServer::start(&config).await;
+    let server = NatsServer::with(&config);
     let subjects = [
         "a", "b", "a.b", "a.b.c", "a.x", "a.x.c", "b.a", "a.*", "a.>", "*", ">", "*.b", "a.*.c",
         "a.b.*", "a.b.>", "*.>", "*.*",
@@ -109,7 +110,7 @@ pub(crate) fn compare(
             ));
         }
     }
-    let found = server.talk(credentials, &sent);
+    let found = talk(server, credentials, &sent);
     assert_eq!(found, expected, "{ours:?}");
 }
 

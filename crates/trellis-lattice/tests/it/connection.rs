@@ -12,8 +12,9 @@ use trellis_lattice::{
     ConnectError, ConnectionPhase, Credentials, Headers, Lattice, PublishError, RequestError,
     Settings, SubscribeError, Tls, TlsIdentity, connect, connect_in_background,
 };
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
+use crate::nats_server::{connected, settings_of};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -46,8 +47,8 @@ async fn echo(lattice: &Lattice, subject: &str) {
 
 #[tokio::test]
 async fn a_request_is_answered_or_its_failure_is_typed() {
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
     echo(&lattice, "echo").await;
     let mut headers = Headers::new();
     headers.insert("traceparent", "00-1").unwrap();
@@ -90,8 +91,8 @@ async fn a_request_is_answered_or_its_failure_is_typed() {
 
 #[tokio::test]
 async fn a_question_to_all_collects_until_enough_or_the_window_ends() {
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
     for _ in 0..3 {
         echo(&lattice, "all").await;
     }
@@ -112,8 +113,8 @@ async fn a_question_to_all_collects_until_enough_or_the_window_ends() {
 
 #[tokio::test]
 async fn members_of_a_group_share_the_messages() {
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
     let mut one = lattice.queue_subscribe("work", "group").await.unwrap();
     let mut two = lattice.queue_subscribe("work", "group").await.unwrap();
     for _ in 0..20 {
@@ -131,11 +132,11 @@ async fn members_of_a_group_share_the_messages() {
 
 #[tokio::test]
 async fn what_the_credentials_do_not_allow_is_denied_at_once() {
-    let server = NatsServer::start(
+    let server = NatsServer::with(
         r#"authorization { users: [ { user: "ann", password: "geheim", permissions: {
             publish: ["allowed.>"], subscribe: [">"] } } ] }"#,
     );
-    let mut settings = server.settings();
+    let mut settings = settings_of(&server);
     settings.credentials = Credentials::UserAndPassword {
         user: "ann".to_owned(),
         password: "geheim".into(),
@@ -165,7 +166,7 @@ async fn what_the_credentials_do_not_allow_is_denied_at_once() {
     );
     let text = with_causes(&error);
     assert!(text.contains(r#"does not accept the user "ann""#) && !text.contains("falsch"));
-    let error = connect(server.settings()).await.unwrap_err();
+    let error = connect(settings_of(&server)).await.unwrap_err();
     assert!(error.to_string().contains("does not accept no credentials"));
 }
 
@@ -173,10 +174,10 @@ async fn what_the_credentials_do_not_allow_is_denied_at_once() {
 async fn an_nkey_and_a_login_in_the_address_open_the_door() {
     let user = nkeys::KeyPair::new_user();
     let public = user.public_key();
-    let server = NatsServer::start(&format!(
+    let server = NatsServer::with(&format!(
         r#"authorization {{ users: [ {{ nkey: "{public}" }}, {{ user: "ann", password: "p" }} ] }}"#
     ));
-    let mut settings = server.settings();
+    let mut settings = settings_of(&server);
     settings.credentials = Credentials::Nkey(user.seed().unwrap().as_str().into());
     connect(settings).await.unwrap();
     let url = server.url().replace("nats://", "nats://ann:p@");
@@ -254,10 +255,10 @@ async fn tls_is_trusted_or_named() {
     let authorities = write("authorities.pem", &pem("CERTIFICATE", authority.der()));
     let (server_certificate, server_key) = issue("127.0.0.1");
     let (certificate, key) = issue("client");
-    let server = NatsServer::start(&format!(
+    let server = NatsServer::with(&format!(
         "tls {{ cert_file: {server_certificate:?}, key_file: {server_key:?}, ca_file: {authorities:?}, verify: true }}"
     ));
-    let mut settings = server.settings();
+    let mut settings = settings_of(&server);
     let with = |identity, authorities| {
         Some(Tls {
             authorities,
@@ -286,8 +287,8 @@ async fn tls_is_trusted_or_named() {
 
 #[tokio::test]
 async fn a_lost_server_is_noticed_and_found_again() {
-    let mut server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let mut server = NatsServer::with("");
+    let lattice = connected(&server).await;
     let mut kept = lattice.subscribe("kept").await.unwrap();
     let _silent = lattice.subscribe("silent").await.unwrap();
     lattice.flush().await.unwrap();
@@ -324,9 +325,9 @@ async fn a_lost_server_is_noticed_and_found_again() {
 
 #[tokio::test]
 async fn a_handle_made_before_its_server_connects_behind_the_scenes() {
-    let mut server = NatsServer::start("");
+    let mut server = NatsServer::with("");
     server.kill();
-    let lattice = connect_in_background(server.settings()).await.unwrap();
+    let lattice = connect_in_background(settings_of(&server)).await.unwrap();
     assert_eq!(lattice.state().borrow().phase, ConnectionPhase::Connecting);
     let error = lattice.request("a", None, Bytes::new(), SOON).await;
     assert_eq!(error.unwrap_err(), RequestError::Disconnected);
@@ -339,8 +340,8 @@ async fn a_handle_made_before_its_server_connects_behind_the_scenes() {
 
 #[tokio::test]
 async fn a_subscription_that_is_not_read_loses_messages_and_says_so() {
-    let server = NatsServer::start("");
-    let mut settings = server.settings();
+    let server = NatsServer::with("");
+    let mut settings = settings_of(&server);
     settings.subscription_messages_max = 4;
     let lattice = connect(settings).await.unwrap();
     let mut slow = lattice.subscribe("many").await.unwrap();
@@ -357,9 +358,9 @@ async fn a_subscription_that_is_not_read_loses_messages_and_says_so() {
 
 #[tokio::test]
 async fn a_server_about_to_stop_says_so() {
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
-    let pid = rustix::process::Pid::from_raw(server.pid().cast_signed()).unwrap();
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
+    let pid = server.pid();
     rustix::process::kill_process(pid, rustix::process::Signal::USR2).unwrap();
     until(&lattice, |phase| phase == ConnectionPhase::LameDuck).await;
     assert!(lattice.is_connected());
@@ -368,8 +369,8 @@ async fn a_server_about_to_stop_says_so() {
 
 #[tokio::test]
 async fn draining_hands_out_what_has_arrived_and_closes() {
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
     let mut messages = lattice.subscribe("last").await.unwrap();
     lattice.publish("last", None, "words".into()).await.unwrap();
     lattice.flush().await.unwrap();

@@ -10,8 +10,9 @@ use trellis_lattice::store::{
     OpenOptions, PutError, Removal, RewindCause, Store, Update, VALUE_BYTES_MAX, Watch,
     WatchOptions, update,
 };
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
+use crate::nats_server::{connected, with_jetstream};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -328,8 +329,8 @@ fn embedded() -> (Arc<dyn Store>, tempfile::TempDir) {
 }
 
 async fn jetstream() -> (Arc<dyn Store>, NatsServer) {
-    let server = NatsServer::with_jetstream();
-    let store = JetStreamStore::new(server.connect().await, BucketDefaults::default());
+    let server = with_jetstream();
+    let store = JetStreamStore::new(connected(&server).await, BucketDefaults::default());
     (Arc::new(store), server)
 }
 

@@ -16,8 +16,9 @@ use trellis_lattice::store::{
     RewindCause, Rewound, Store, StoreError, Watch, WatchOptions,
 };
 use trellis_lattice::{ConnectionPhase, Credentials, Lattice, connect};
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
+use crate::nats_server::{connected, settings_of, with_jetstream};
 use crate::store_behaviour::{key, name, told, told_put, told_reset};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -68,8 +69,8 @@ async fn until(lattice: &Lattice, connected: bool) {
 
 #[tokio::test]
 async fn buckets_are_those_of_the_client_of_1_x_hosts() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let ours = bucket(&lattice).await;
     let context = jetstream::new(lattice.nats().clone());
     let config = jetstream::kv::Config {
@@ -116,8 +117,8 @@ async fn buckets_are_those_of_the_client_of_1_x_hosts() {
 
 #[tokio::test]
 async fn a_bucket_made_by_others_is_used_as_it_is() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let context = jetstream::new(lattice.nats().clone());
     let config = jetstream::kv::Config {
         bucket: name().to_string(),
@@ -140,10 +141,10 @@ async fn a_bucket_made_by_others_is_used_as_it_is() {
 
 #[tokio::test]
 async fn a_domain_reaches_the_streams_behind_a_leaf_node() {
-    let server = NatsServer::start(
+    let server = NatsServer::with(
         "jetstream: { store_dir: \"STORE\", domain: hub, max_file: 1G, max_mem: 64M }",
     );
-    let mut settings = server.settings();
+    let mut settings = settings_of(&server);
     settings.jetstream_domain = Some("hub".to_owned());
     let lattice = connect(settings.clone()).await.unwrap();
     let ours = bucket(&lattice).await;
@@ -160,8 +161,8 @@ async fn a_domain_reaches_the_streams_behind_a_leaf_node() {
 
 #[tokio::test]
 async fn a_full_bucket_and_a_server_without_streams_are_named() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let defaults = BucketDefaults {
         bytes_max: Some(4_096),
         ..BucketDefaults::default()
@@ -182,8 +183,8 @@ async fn a_full_bucket_and_a_server_without_streams_are_named() {
     assert!(matches!(error, PutError::Full { .. }), "{error:?}");
     assert_eq!(small.get(&key("b")).await.unwrap(), None);
 
-    let server = NatsServer::start("");
-    let lattice = server.connect().await;
+    let server = NatsServer::with("");
+    let lattice = connected(&server).await;
     let error = store(&lattice).bucket(&name()).await.err().unwrap();
     assert!(matches!(error, StoreError::NoJetStream { .. }), "{error:?}");
     let unchecked = store(&lattice).bucket_unchecked(&name());
@@ -199,8 +200,8 @@ async fn a_full_bucket_and_a_server_without_streams_are_named() {
 
 #[tokio::test]
 async fn a_watch_outlives_the_consumer_behind_it() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     // Once with the feed's own heartbeats, once with nothing but readings.
     let slow = Duration::from_secs(600);
@@ -234,8 +235,8 @@ async fn a_watch_outlives_the_consumer_behind_it() {
 
 #[tokio::test]
 async fn a_bucket_deleted_and_made_again_is_a_rewind() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let first = bucket(&lattice).await;
     put(&first, "a", "1").await;
     let mut watch = first.watch("", often());
@@ -276,8 +277,8 @@ async fn a_bucket_deleted_and_made_again_is_a_rewind() {
 
 #[tokio::test]
 async fn a_purged_stream_is_a_rewind_and_no_deletion() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     // So few that each is looked for, and so many that some are.
     for keys in [3, 40] {
@@ -299,8 +300,8 @@ async fn a_purged_stream_is_a_rewind_and_no_deletion() {
 
 #[tokio::test]
 async fn a_crashed_server_that_kept_its_store_is_no_rewind() {
-    let mut server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let mut server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     put(&bucket, "a", "1").await;
     let mut watch = bucket.watch("", often());
@@ -338,8 +339,8 @@ async fn put_when_ready(bucket: &Arc<dyn Bucket>, at: &str, value: &'static str)
 
 #[tokio::test]
 async fn a_server_that_lost_its_store_is_a_rewind() {
-    let mut server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let mut server = with_jetstream();
+    let lattice = connected(&server).await;
     let first = bucket(&lattice).await;
     for _ in 0..20 {
         put(&first, "a", "1").await;
@@ -371,8 +372,8 @@ async fn a_server_that_lost_its_store_is_a_rewind() {
 
 #[tokio::test]
 async fn a_server_with_an_older_store_is_a_rewind() {
-    let mut server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let mut server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     put(&bucket, "a", "old").await;
     server.kill();
@@ -411,8 +412,8 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn a_watch_says_when_what_it_told_becomes_stale() {
-    let mut server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let mut server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     let options = WatchOptions {
         stale_after: Duration::from_millis(500),
@@ -435,8 +436,8 @@ async fn a_watch_says_when_what_it_told_becomes_stale() {
 
 #[tokio::test]
 async fn watches_leave_no_consumers_behind() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let bucket = bucket(&lattice).await;
     put(&bucket, "a", "1").await;
     let options = WatchOptions {
@@ -478,13 +479,13 @@ async fn these_permissions_are_enough_and_less_is_named() {
         .into_iter()
         .filter(|it| !it.contains("MSG.NEXT"))
         .collect();
-    let server = NatsServer::start(&format!(
+    let server = NatsServer::with(&format!(
         "jetstream: {{ store_dir: \"STORE\", max_file: 1G, max_mem: 64M }}\nauthorization {{ users: [ {}, {} ] }}",
         user("all", &needed),
         user("less", &less)
     ));
     let connect_as = async |user: &str| {
-        let mut settings = server.settings();
+        let mut settings = settings_of(&server);
         settings.credentials = Credentials::UserAndPassword {
             user: user.to_owned(),
             password: "p".into(),
@@ -522,11 +523,11 @@ async fn the_credentials_of_roles_open_the_door() {
     let folder = tempfile::tempdir().unwrap();
     let credentials = folder.path().join("credentials"); // its lock lies beside it
     let authority = Authority::open_or_create(&credentials, &LatticeName::default()).unwrap();
-    let server = NatsServer::start(&format!(
+    let server = NatsServer::with(&format!(
         "jetstream: {{ store_dir: \"STORE\", max_file: 1G, max_mem: 64M }}\n{}",
         authority.server_config()
     ));
-    let mut settings = server.settings();
+    let mut settings = settings_of(&server);
     settings.inbox_prefix = Role::Host.inbox_prefix();
     settings.credentials = Credentials::CredsFile(authority.credentials_path(&Role::Host).unwrap());
     let ours = bucket(&connect(settings.clone()).await.unwrap()).await;

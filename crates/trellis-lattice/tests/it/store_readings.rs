@@ -17,7 +17,7 @@ use trellis_lattice::store::{
 };
 use trellis_lattice::{Lattice, Settings, connect};
 
-use crate::nats_server::NatsServer;
+use crate::nats_server::{connected, with_jetstream};
 use crate::scripted_server::{Answer, Published, Script, ScriptedServer};
 use crate::store_behaviour::{key, name, told_put, told_reset};
 
@@ -37,14 +37,14 @@ async fn put(bucket: &Arc<dyn Bucket>, number: usize, value: &'static [u8]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readings_are_whole_while_others_write() {
-    let server = NatsServer::with_jetstream();
-    let lattice = server.connect().await;
+    let server = with_jetstream();
+    let lattice = connected(&server).await;
     let ours = bucket(&lattice).await;
     let filled = stream::iter(0..KEYS).map(|number| put(&ours, number, b"x"));
     filled.buffer_unordered(64).collect::<()>().await;
     let mut writers = JoinSet::new();
     for writer in 0..4 {
-        let theirs = bucket(&server.connect().await).await;
+        let theirs = bucket(&connected(&server).await).await;
         writers.spawn(async move {
             for number in (0..).step_by(7) {
                 put(&theirs, (number + writer * 131) % KEYS, b"y").await;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{AcceptedBy, CallError, CallOptions, Invocation, Offer, Reply};
 
-use crate::nats_server::NatsServer;
 use crate::support::{Host, Listener, MIB, class, echo, soon, target, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

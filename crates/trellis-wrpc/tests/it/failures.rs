@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{CallOptions, Config, Invocation, Offer, Reply, ServerConfig};
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, class, echo, round_trip, soon, target, within};
+use crate::support::{Host, class, connect, echo, round_trip, soon, target, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_that_nobody_serves_is_unavailable_at_once_and_did_not_run() {
@@ -40,7 +40,7 @@ async fn a_function_that_nobody_serves_is_unavailable_at_once_and_did_not_run() 
 async fn one_who_listens_and_never_answers_costs_the_deadline() {
     let nats = NatsServer::start();
     let host = Host::start(&nats, "a").await;
-    let dead = nats.connect().await;
+    let dead = connect(&nats).await;
     let _deaf = dead
         .subscribe(target("deaf").subject().to_owned())
         .await

@@ -3,9 +3,9 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use trellis_tests::NatsServer;
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, echo, round_trip, target};
+use crate::support::{Host, connect, echo, round_trip, target};
 
 const NOTES: [&str; 12] = [
     "1 accept",
@@ -28,7 +28,7 @@ async fn a_host_that_is_sent_rubbish_goes_on() {
     let mut host = Host::start(&nats, "a").await;
     host.serve("echo", echo).await;
     // Learn the inbox of the host from a call of its own.
-    let raw = nats.connect().await;
+    let raw = connect(&nats).await;
     let mut spy = raw.subscribe("lat.>").await.unwrap();
     round_trip(&raw).await;
     let inbox = loop {

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{CallError, IndexPath, Invocation, Reply};
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, Listener, MIB, echo, target, within};
+use crate::support::{Host, Listener, MIB, connect, echo, target, within};
 
 /// One call, made by hand: M1 and whatever comes to its inbox.
 struct Raw {
@@ -22,7 +22,7 @@ struct Raw {
 impl Raw {
     /// Sends M1.
     async fn call(nats: &NatsServer, function: &str, params: impl Into<Bytes>) -> Self {
-        let nats = nats.connect().await;
+        let nats = connect(nats).await;
         let base = nats.new_inbox();
         let inbox = nats.subscribe(format!("{base}.>")).await.unwrap();
         let subject = format!("{base}.call");

@@ -4,10 +4,10 @@ use async_nats::{Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{AcceptedBy, CallOptions, IndexPath, ParamStreams, Returns};
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, Listener, MIB, class, soon, target, within};
+use crate::support::{Host, Listener, MIB, class, connect, soon, target, within};
 
 /// One function, served by hand.
 struct Raw {
@@ -26,7 +26,7 @@ struct Taken {
 
 impl Raw {
     async fn serve(nats: &NatsServer, function: &str) -> Self {
-        let nats = nats.connect().await;
+        let nats = connect(nats).await;
         let subject = target(function).subject().to_owned();
         let calls = nats
             .queue_subscribe(subject, "lat.comp".to_owned())

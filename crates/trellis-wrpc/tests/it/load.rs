@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{CallError, IndexPath, Invocation, Reply};
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, MIB, class, echo, soon, target, within};
+use crate::support::{Host, MIB, class, connect, echo, soon, target, within};
 
 async fn a_thousand_calls(host: &Host) {
     let target = Arc::new(target("echo"));
@@ -73,7 +73,7 @@ async fn a_slow_reader_of_a_stream_of_1_x_loses_its_call_and_stalls_nobody() {
     let nats = NatsServer::start();
     let (mut server, client) = (Host::start(&nats, "a").await, Host::start(&nats, "b").await);
     server.serve("echo", echo).await;
-    let raw = nats.connect().await;
+    let raw = connect(&nats).await;
     let mut calls = raw
         .subscribe(target("raw").subject().to_owned())
         .await

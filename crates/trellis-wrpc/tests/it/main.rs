@@ -8,7 +8,6 @@ mod hostile;
 mod legacy_callers;
 mod legacy_servers;
 mod load;
-mod nats_server;
 mod peer_loss;
 mod streams;
 mod support;

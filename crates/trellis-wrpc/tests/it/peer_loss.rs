@@ -10,10 +10,10 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{AcceptedBy, Config, IndexPath, Invocation, Reply, ServerConfig};
 
-use crate::nats_server::NatsServer;
-use crate::support::{Host, class, echo, round_trip, soon, target, within};
+use crate::support::{Host, class, connect, echo, round_trip, soon, target, within};
 
 const CHILD: &str = "TRELLIS_WRPC_TEST_CHILD";
 const READY: &str = "the child is ready";
@@ -25,7 +25,7 @@ impl Process {
     fn start(nats: &NatsServer, role: &str) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "peer_loss::child", "--nocapture"])
-            .env(CHILD, format!("{role} {}", nats.url))
+            .env(CHILD, format!("{role} {}", nats.url()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -141,7 +141,7 @@ async fn a_host_that_is_only_silent_is_given_its_time() {
     let nats = NatsServer::start();
     let host = Host::start(&nats, "a").await;
     // Takes the call and stops there, as a paused process does: its connection stays.
-    let paused = nats.connect().await;
+    let paused = connect(&nats).await;
     let inbox = paused.new_inbox();
     let mut beats = paused.subscribe(format!("{inbox}.>")).await.unwrap();
     let mut calls = paused.subscribe("lat.comp.>").await.unwrap();
@@ -182,7 +182,7 @@ async fn a_call_that_no_host_takes_fails_between_two_beats() {
     };
     let host = Host::with(&nats, config, ServerConfig::default()).await;
     // Gets the call as a host does that dies before it says a word.
-    let mute = nats.connect().await;
+    let mute = connect(&nats).await;
     let _subscription = mute.subscribe("lat.comp.>").await.unwrap();
     round_trip(&mute).await;
     let began = Instant::now();

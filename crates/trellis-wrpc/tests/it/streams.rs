@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{
     Call, CallError, CallOptions, ChannelReader, IndexPath, Invocation, Offer, ParamStreams, Reply,
 };
 
-use crate::nats_server::NatsServer;
 use crate::support::{Host, MIB, class, soon, target, within};
 
 fn path() -> IndexPath {

@@ -6,15 +6,19 @@ use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wrpc::{
     CallError, CallOptions, Client, Config, Export, Handler, Invocation, Reply, Served, Server,
     ServerConfig, Target, Transport,
 };
 
-use crate::nats_server::NatsServer;
-
 pub(crate) const INSTANCE: &str = "acme:demo/iface@0.1.0";
 pub(crate) const MIB: usize = 1 << 20;
+
+/// Connects to `nats`.
+pub(crate) async fn connect(nats: &NatsServer) -> async_nats::Client {
+    async_nats::connect(nats.url()).await.unwrap()
+}
 
 /// One host: a connection with a client and a server.
 pub(crate) struct Host {
@@ -30,7 +34,7 @@ impl Host {
     }
 
     pub(crate) async fn with(nats: &NatsServer, config: Config, server: ServerConfig) -> Self {
-        let transport = Transport::open(nats.connect().await, config).await.unwrap();
+        let transport = Transport::open(connect(nats).await, config).await.unwrap();
         Self {
             client: Client::new(&transport),
             server: Server::new(&transport, server),
@@ -99,7 +103,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) async fn start(nats: &NatsServer) -> Self {
-        let nats = nats.connect().await;
+        let nats = connect(nats).await;
         let calls = nats.subscribe("lat.>").await.unwrap();
         let inboxes = nats.subscribe("_INBOX.>").await.unwrap();
         let listener = Self {

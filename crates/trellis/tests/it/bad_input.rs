@@ -1,9 +1,9 @@
 //! What goes wrong names the lattice, the context, the missing part and the next command.
 
 use std::net::TcpListener;
+use trellis_tests::NatsServer;
 
 use crate::environment::Environment;
-use crate::nats_server::NatsServer;
 
 fn check(environment: &Environment, arguments: &[&str], code: i32, words: &[&str]) {
     let ended = environment.run(arguments);
@@ -42,7 +42,7 @@ fn a_lattice_without_hosts() {
         "put",
         "shop",
         "--nats",
-        &server.url,
+        &server.url(),
         "--lattice",
         "shop",
         "--select",
@@ -136,7 +136,7 @@ fn names_that_would_change_a_subject_are_usage_errors() {
 #[test]
 fn a_file_that_is_missing_is_found_before_anybody_is_asked() {
     let server = NatsServer::start();
-    let environment = Environment::new().variable("NATS_URL", &server.url);
+    let environment = Environment::new().variable("NATS_URL", &server.url());
     let words = ["web.wasm does not exist", "hint: check the path"];
     check(
         &environment,

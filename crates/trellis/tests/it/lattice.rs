@@ -165,7 +165,7 @@ fn log_line(id: &str, sequence: u64, message: &str) -> LogLine {
 fn shop() -> (Responder, Environment) {
     let responder = Responder::start(&HOSTS, answer);
     let environment = Environment::new()
-        .variable("NATS_URL", &responder.server.url)
+        .variable("NATS_URL", &responder.server.url())
         .variable("TRELLIS_LATTICE", "shop");
     (responder, environment)
 }

@@ -9,7 +9,6 @@ mod contexts;
 mod environment;
 mod help;
 mod lattice;
-mod nats_server;
 mod responder;
 
 use environment::Environment;

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use trellis_control::{
     Auctions, CloudEvent, CtlResponse, Event, HostId, Request, Subjects, encode,
 };
-use trellis_lattice::Lattice;
-
-use crate::nats_server::NatsServer;
+use trellis_core::LatticeName;
+use trellis_lattice::{Lattice, Settings};
+use trellis_tests::NatsServer;
 
 /// What a host says to a request.
 #[derive(Default)]
@@ -86,12 +86,19 @@ impl Responder {
 
     /// Connects as somebody else does.
     pub(crate) fn connect(&self) -> Lattice {
-        self.runtime.block_on(self.server.connect())
+        self.runtime.block_on(connect(&self.server))
     }
 }
 
+/// Connects to the lattice `shop` on `server`.
+async fn connect(server: &NatsServer) -> Lattice {
+    let lattice = LatticeName::new("shop").unwrap();
+    let settings = Settings::new(lattice, [server.url()]);
+    trellis_lattice::connect(settings).await.unwrap()
+}
+
 async fn answer_as(server: &NatsServer, id: &str, answer: Answer, remembered: Remembered) {
-    let lattice = server.connect().await;
+    let lattice = connect(server).await;
     let id = HostId::new(id).unwrap();
     let subjects = Subjects::new(lattice.name());
     let auctions = Auctions {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use trellis_core::ErrorClass;
+use trellis_tests::NatsServer;
 use trellis_wire::plan::AsyncPath;
 use trellis_wire::{Dialect, FunctionPlan, Limits, Reader, Scan, WitTypes, scan, wave};
 use trellis_wrpc::{
@@ -16,12 +17,6 @@ use trellis_wrpc::{
     Transport,
 };
 use wit_parser::Resolve;
-
-// The one of the crate's own tests.
-#[path = "../../../../crates/trellis-wrpc/tests/it/nats_server.rs"]
-mod nats_server;
-
-use nats_server::NatsServer;
 
 const VALUES: &[(&str, &str)] = &[
     (
@@ -109,7 +104,8 @@ struct Host {
 }
 
 async fn host(nats: &NatsServer) -> Host {
-    let transport = Transport::open(nats.connect().await, Config::new("ours"))
+    let connection = async_nats::connect(nats.url()).await.unwrap();
+    let transport = Transport::open(connection, Config::new("ours"))
         .await
         .unwrap();
     Host {
@@ -400,7 +396,7 @@ async fn in_time(work: impl Future<Output = ()>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ours_calls_the_last_published_release() {
     let nats = NatsServer::start();
-    let _peer = peer_31::serve(&nats.url).await.unwrap();
+    let _peer = peer_31::serve(&nats.url()).await.unwrap();
     let host = host(&nats).await;
     in_time(call_peer(&host)).await;
 }
@@ -408,7 +404,7 @@ async fn ours_calls_the_last_published_release() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ours_calls_what_wasmcloud_1_9_has() {
     let nats = NatsServer::start();
-    let _peer = peer_29::serve(&nats.url).await.unwrap();
+    let _peer = peer_29::serve(&nats.url()).await.unwrap();
     let host = host(&nats).await;
     in_time(call_peer(&host)).await;
 }
@@ -418,7 +414,7 @@ async fn the_last_published_release_calls_ours() {
     let nats = NatsServer::start();
     let host = host(&nats).await;
     let _served = serve_peer(&host).await;
-    peer_31::call_all(&nats.url).await.unwrap();
+    peer_31::call_all(&nats.url()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -426,12 +422,12 @@ async fn what_wasmcloud_1_9_has_calls_ours() {
     let nats = NatsServer::start();
     let host = host(&nats).await;
     let _served = serve_peer(&host).await;
-    peer_29::call_all(&nats.url).await.unwrap();
+    peer_29::call_all(&nats.url()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_are_told_that_nobody_serves() {
     let nats = NatsServer::start();
-    assert!(peer_31::call_all(&nats.url).await.is_err());
-    assert!(peer_29::call_all(&nats.url).await.is_err());
+    assert!(peer_31::call_all(&nats.url()).await.is_err());
+    assert!(peer_29::call_all(&nats.url()).await.is_err());
 }
