@@ -4,12 +4,11 @@ use clap::Args;
 use serde::Serialize;
 use trellis_control::ComponentStatus;
 
-use super::statuses;
+use super::statuses::{self, Placed};
 use crate::arguments::OutputFormat;
 use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
-use crate::hosts;
 use crate::output::{self, Table};
 
 /// List the components of the lattice, one line for each host
@@ -28,34 +27,12 @@ pub(crate) struct Components {
 #[derive(Serialize)]
 struct Output<'a> {
     lattice: &'a str,
-    components: Vec<ComponentOutput>,
-}
-
-#[derive(Serialize)]
-struct ComponentOutput {
-    host_id: String,
-    host_name: String,
-    #[serde(flatten)]
-    component: ComponentStatus,
+    components: Vec<Placed<ComponentStatus>>,
 }
 
 pub(crate) async fn run(arguments: Components) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
-    let told = statuses::of_hosts(&session, arguments.host.as_deref()).await?;
-    let mut components = Vec::new();
-    for told in &told {
-        let (host_id, host_name) = told.host();
-        components.extend(
-            told.components()
-                .into_iter()
-                .map(|component| ComponentOutput {
-                    host_id: host_id.to_owned(),
-                    host_name: host_name.to_owned(),
-                    component,
-                }),
-        );
-    }
-    components.sort_by(|a, b| (&a.component.id, &a.host_id).cmp(&(&b.component.id, &b.host_id)));
+    let components = statuses::placed(&session, arguments.host.as_deref()).await?;
     match arguments.options.output {
         OutputFormat::Json => output::json(&Output {
             lattice: session.resolved.lattice.value.as_str(),
@@ -65,32 +42,18 @@ pub(crate) async fn run(arguments: Components) -> Result<(), Failure> {
     }
 }
 
-fn show(components: &[ComponentOutput]) -> Result<(), Failure> {
+fn show(components: &[Placed<ComponentStatus>]) -> Result<(), Failure> {
     let mut table = Table::new(&["COMPONENT", "HOST", "INSTANCES", "READY", "IMAGE"]);
     for it in components {
         table.row([
-            it.component.id.clone(),
-            hosts::label(&it.host_name, &it.host_id),
-            it.component.max_instances.to_string(),
-            ready(it.component.ready).to_owned(),
-            it.component.image_ref.clone(),
+            it.what.id.clone(),
+            it.host(),
+            it.what.max_instances.to_string(),
+            it.ready().to_owned(),
+            it.what.image_ref.clone(),
         ]);
     }
     table.print()?;
-    for it in components {
-        if let Some(why) = it.component.why.as_deref().filter(|_| !it.component.ready) {
-            let host = hosts::label(&it.host_name, &it.host_id);
-            eprintln!(
-                "{} on {host} is not ready: {}",
-                it.component.id,
-                output::one_line(why)
-            );
-        }
-    }
+    statuses::explain(components);
     Ok(())
-}
-
-/// Returns the word for whether something takes calls.
-pub(super) fn ready(ready: bool) -> &'static str {
-    if ready { "yes" } else { "no" }
 }

@@ -4,13 +4,11 @@ use clap::Args;
 use serde::Serialize;
 use trellis_control::ProviderStatus;
 
-use super::components::ready;
-use super::statuses;
+use super::statuses::{self, Placed};
 use crate::arguments::OutputFormat;
 use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
-use crate::hosts;
 use crate::output::{self, Table};
 
 /// List the providers of the lattice, one line for each host
@@ -29,30 +27,12 @@ pub(crate) struct Providers {
 #[derive(Serialize)]
 struct Output<'a> {
     lattice: &'a str,
-    providers: Vec<ProviderOutput>,
-}
-
-#[derive(Serialize)]
-struct ProviderOutput {
-    host_id: String,
-    host_name: String,
-    #[serde(flatten)]
-    provider: ProviderStatus,
+    providers: Vec<Placed<ProviderStatus>>,
 }
 
 pub(crate) async fn run(arguments: Providers) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
-    let told = statuses::of_hosts(&session, arguments.host.as_deref()).await?;
-    let mut providers = Vec::new();
-    for told in &told {
-        let (host_id, host_name) = told.host();
-        providers.extend(told.providers().into_iter().map(|provider| ProviderOutput {
-            host_id: host_id.to_owned(),
-            host_name: host_name.to_owned(),
-            provider,
-        }));
-    }
-    providers.sort_by(|a, b| (&a.provider.id, &a.host_id).cmp(&(&b.provider.id, &b.host_id)));
+    let providers = statuses::placed(&session, arguments.host.as_deref()).await?;
     match arguments.options.output {
         OutputFormat::Json => output::json(&Output {
             lattice: session.resolved.lattice.value.as_str(),
@@ -62,27 +42,18 @@ pub(crate) async fn run(arguments: Providers) -> Result<(), Failure> {
     }
 }
 
-fn show(providers: &[ProviderOutput]) -> Result<(), Failure> {
+fn show(providers: &[Placed<ProviderStatus>]) -> Result<(), Failure> {
     let mut table = Table::new(&["PROVIDER", "HOST", "READY", "RESTARTS", "IMAGE"]);
     for it in providers {
         table.row([
-            it.provider.id.clone(),
-            hosts::label(&it.host_name, &it.host_id),
-            ready(it.provider.ready).to_owned(),
-            it.provider.restarts.to_string(),
-            it.provider.image_ref.clone(),
+            it.what.id.clone(),
+            it.host(),
+            it.ready().to_owned(),
+            it.what.restarts.to_string(),
+            it.what.image_ref.clone(),
         ]);
     }
     table.print()?;
-    for it in providers {
-        if let Some(why) = it.provider.why.as_deref().filter(|_| !it.provider.ready) {
-            let host = hosts::label(&it.host_name, &it.host_id);
-            eprintln!(
-                "{} on {host} does not serve: {}",
-                it.provider.id,
-                output::one_line(why)
-            );
-        }
-    }
+    statuses::explain(providers);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! How every host is: in our words, or what an inventory of 1.x tells.
 
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 use trellis_control::{
     ClientError, ComponentStatus, Host, HostId, HostInventory, HostStatus, ProviderStatus,
 };
@@ -8,6 +9,7 @@ use trellis_control::{
 use crate::connection::Session;
 use crate::failure::Failure;
 use crate::hosts;
+use crate::output::one_line;
 
 /// Hosts that are asked at the same time; their answers are the largest there are.
 const ASKED_AT_ONCE: usize = 32;
@@ -29,41 +31,143 @@ impl Told {
             Self::Inventory(it) => (&it.host_id, &it.friendly_name),
         }
     }
+}
 
-    /// Returns its components. A host of 1.x lists only what is ready.
-    pub(super) fn components(&self) -> Vec<ComponentStatus> {
-        match self {
-            Self::Status(it) => it.components.clone(),
-            Self::Inventory(it) => it
+/// A component or a provider, as a host tells of it.
+pub(super) trait Part: Sized {
+    /// What is said of one that is not ready.
+    const NOT_READY: &str;
+
+    /// Returns those of one host.
+    fn all(told: &Told) -> Vec<Self>;
+
+    /// Returns its id.
+    fn id(&self) -> &str;
+
+    /// Tells whether it takes calls.
+    fn is_ready(&self) -> bool;
+
+    /// Returns why it is not ready, where the host says so.
+    fn why(&self) -> Option<&str>;
+}
+
+impl Part for ComponentStatus {
+    const NOT_READY: &str = "is not ready";
+
+    /// A host of 1.x lists only what is ready.
+    fn all(told: &Told) -> Vec<Self> {
+        match told {
+            Told::Status(it) => it.components.clone(),
+            Told::Inventory(it) => it
                 .components
                 .iter()
-                .map(|it| ComponentStatus {
+                .map(|it| Self {
                     id: it.id.clone(),
                     image_ref: it.image_ref.clone(),
                     max_instances: it.max_instances,
                     ready: true,
                     annotations: it.annotations.clone(),
-                    ..ComponentStatus::default()
+                    ..Self::default()
                 })
                 .collect(),
         }
     }
 
-    /// Returns its providers. A host of 1.x lists what was started, whether it serves or not.
-    pub(super) fn providers(&self) -> Vec<ProviderStatus> {
-        match self {
-            Self::Status(it) => it.providers.clone(),
-            Self::Inventory(it) => it
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+}
+
+impl Part for ProviderStatus {
+    const NOT_READY: &str = "does not serve";
+
+    /// A host of 1.x lists what was started, whether it serves or not.
+    fn all(told: &Told) -> Vec<Self> {
+        match told {
+            Told::Status(it) => it.providers.clone(),
+            Told::Inventory(it) => it
                 .providers
                 .iter()
-                .map(|it| ProviderStatus {
+                .map(|it| Self {
                     id: it.id.clone(),
                     image_ref: it.image_ref.clone().unwrap_or_default(),
                     ready: true,
                     annotations: it.annotations.clone(),
-                    ..ProviderStatus::default()
+                    ..Self::default()
                 })
                 .collect(),
+        }
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+}
+
+/// Something with the host that it runs on.
+#[derive(Debug, Serialize)]
+pub(super) struct Placed<T> {
+    host_id: String,
+    host_name: String,
+    #[serde(flatten)]
+    pub(super) what: T,
+}
+
+impl<T: Part> Placed<T> {
+    /// Returns the host in words.
+    pub(super) fn host(&self) -> String {
+        hosts::label(&self.host_name, &self.host_id)
+    }
+
+    /// Returns the word for whether it takes calls.
+    pub(super) fn ready(&self) -> &'static str {
+        if self.what.is_ready() { "yes" } else { "no" }
+    }
+}
+
+/// Asks all hosts, or the one that `host` names, for what runs there; sorted by id, then by host.
+///
+/// # Errors
+/// When there is no host.
+pub(super) async fn placed<T: Part>(
+    session: &Session,
+    host: Option<&str>,
+) -> Result<Vec<Placed<T>>, Failure> {
+    let mut found = Vec::new();
+    for told in of_hosts(session, host).await? {
+        let (host_id, host_name) = told.host();
+        found.extend(T::all(&told).into_iter().map(|what| Placed {
+            host_id: host_id.to_owned(),
+            host_name: host_name.to_owned(),
+            what,
+        }));
+    }
+    found.sort_by(|a, b| (a.what.id(), &a.host_id).cmp(&(b.what.id(), &b.host_id)));
+    Ok(found)
+}
+
+/// Says on standard error what keeps things from being ready.
+pub(super) fn explain<T: Part>(found: &[Placed<T>]) {
+    for it in found.iter().filter(|it| !it.what.is_ready()) {
+        if let Some(why) = it.what.why() {
+            let (id, host) = (it.what.id(), it.host());
+            eprintln!("{id} on {host} {}: {}", T::NOT_READY, one_line(why));
         }
     }
 }
