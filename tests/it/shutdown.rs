@@ -1,14 +1,21 @@
 //! The signals that end a host: under load no request is lost, at rest it ends at once, and a second signal does not
 //! wait (K11 for one host).
 
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use trellis_tests::{Client, Host, Load, Trellis, guest};
+use serde_json::json;
+use trellis_tests::{Application, Client, Entry, Host, Load, Response, Trellis, guest, wait_until};
 
 /// The bar for a host at rest, and the time that a debug build on a busy machine may need on top.
 const IDLE_EXIT_MAX: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_millis(500);
+
+/// What a host says when the first signal has reached it.
+const STOPPING: &str = "once more to stop at once";
 
 /// How often each signal is tried.
 const ROUNDS: usize = 4;
@@ -29,7 +36,7 @@ fn no_request_is_lost_when_a_host_under_load_is_told_to_stop() {
             connections: 8,
         };
         let running = load.start();
-        std::thread::sleep(Duration::from_millis(400));
+        running.wait_for_each(5);
         let told = Instant::now();
         host.signal(signal);
         let report = running.join();
@@ -75,48 +82,75 @@ fn a_host_without_applications_ends_when_told() {
     }
 }
 
+/// A host whose component is in the middle of a request: it has asked us, and waits for what we say.
+struct Busy {
+    host: Host,
+    asked: TcpStream,
+    answer: JoinHandle<io::Result<Response>>,
+}
+
+fn busy() -> Busy {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let trellis = Trellis::new();
+    let asker = Entry::new("asker", "misbehaver").link(
+        "client",
+        "wasi:http/outgoing-handler",
+        json!({ "allow": url }),
+    );
+    let manifest = Application::new("busy")
+        .component(asker)
+        .provider("client", "builtin:http-client")
+        .http("asker", json!({}))
+        .write(trellis.home());
+    let host = trellis.arg(manifest).up();
+    let mut client = Client::connect(host.address(), "localhost").unwrap();
+    let answer = std::thread::spawn(move || client.get(&format!("/outgoing?url={url}/")));
+    let mut asked = None;
+    wait_until("the component asks", || {
+        asked = listener.accept().ok();
+        asked.is_some()
+    });
+    let (asked, _) = asked.unwrap();
+    asked.set_nonblocking(false).unwrap();
+    Busy {
+        host,
+        asked,
+        answer,
+    }
+}
+
 #[test]
 fn a_request_in_flight_is_answered_before_the_host_ends() {
-    let mut host = Trellis::new().arg(guest("misbehaver")).up();
-    let mut client = Client::connect(host.address(), "localhost").unwrap();
-    client.get("/").unwrap();
-    let slow = std::thread::spawn(move || client.get("/sleep?ms=1500"));
-    // Nothing outside tells when a request has begun; the time that the host then takes shows that it had.
-    std::thread::sleep(Duration::from_millis(300));
+    let mut busy = busy();
+    busy.host.signal(Signal::TERM);
+    busy.host.log().wait_for(STOPPING).unwrap();
+    assert!(busy.host.is_running());
     let told = Instant::now();
-    host.signal(Signal::TERM);
-    let answer = slow.join().unwrap().unwrap();
+    let said = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nat last";
+    busy.asked.write_all(said.as_bytes()).unwrap();
+    let answer = busy.answer.join().unwrap().unwrap();
     assert_eq!(
         (answer.status, answer.text().as_str(), answer.is_last()),
-        (200, "slept\n", true)
+        (200, "at last", true)
     );
-    assert_eq!(host.wait(), Some(0));
+    assert_eq!(busy.host.wait(), Some(0));
     let took = told.elapsed();
-    assert!(
-        took >= Duration::from_millis(1_000),
-        "it was not in flight: {took:?}"
-    );
-    assert!(
-        took <= Duration::from_millis(1_500) + IDLE_EXIT_MAX + SLACK,
-        "ended after {took:?}"
-    );
+    assert!(took <= IDLE_EXIT_MAX + SLACK, "ended after {took:?}");
 }
 
 #[test]
 fn a_second_signal_ends_a_busy_host_at_once() {
     for signal in [Signal::TERM, Signal::INT].repeat(2) {
-        let mut host = Trellis::new().arg(guest("misbehaver")).up();
-        let mut client = Client::connect(host.address(), "localhost").unwrap();
-        client.get("/").unwrap();
-        let cut_off = std::thread::spawn(move || client.get("/sleep?ms=20000"));
-        std::thread::sleep(Duration::from_millis(200));
-        host.signal(signal);
-        host.log().wait_for("once more to stop at once").unwrap();
-        assert!(host.is_running());
+        let mut busy = busy();
+        busy.host.signal(signal);
+        busy.host.log().wait_for(STOPPING).unwrap();
+        assert!(busy.host.is_running());
         let told = Instant::now();
-        host.signal(signal);
-        assert_eq!(host.wait(), Some(130), "{signal:?}");
+        busy.host.signal(signal);
+        assert_eq!(busy.host.wait(), Some(130), "{signal:?}");
         assert!(told.elapsed() <= SLACK, "ended after {:?}", told.elapsed());
-        assert!(cut_off.join().unwrap().is_err());
+        assert!(busy.answer.join().unwrap().is_err());
     }
 }

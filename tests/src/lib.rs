@@ -1,7 +1,7 @@
 //! Helpers of the end-to-end tests: they use the `trellis` binary as a person does, through its command line, its
 //! output, its signals and HTTP, and know nothing of its crates.
 //!
-//! The tests of other crates use what several of them need: processes of a test, files with damage.
+//! The tests of other crates use what several of them need: [`NatsServer`], processes of a test, files with damage.
 
 mod application;
 mod client;

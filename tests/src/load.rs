@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Response};
+use crate::site::wait_until;
 
 /// Requests at a fixed rate over a fixed number of connections that are kept open.
 ///
@@ -30,7 +31,14 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Running {
     stop: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<Report>>,
+    workers: Vec<Worker>,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Worker {
+    answered: Arc<AtomicUsize>,
+    thread: JoinHandle<Report>,
 }
 
 /// What became of the requests.
@@ -47,9 +55,15 @@ impl Load {
     pub fn start(self) -> Running {
         let stop = Arc::new(AtomicBool::new(false));
         let begin = Instant::now();
-        let workers = (0..self.connections).map(|worker| {
+        let workers = (0..self.connections).map(|number| {
             let (load, stop) = (self.clone(), stop.clone());
-            std::thread::spawn(move || load.work(begin, worker, &stop))
+            let answered = Arc::new(AtomicUsize::new(0));
+            let counter = answered.clone();
+            let work = move || load.work(begin, number, &stop, &counter);
+            Worker {
+                answered,
+                thread: std::thread::spawn(work),
+            }
         });
         Running {
             workers: workers.collect(),
@@ -64,10 +78,16 @@ impl Load {
         running.stop()
     }
 
-    fn work(&self, begin: Instant, worker: u32, stop: &AtomicBool) -> Report {
+    fn work(
+        &self,
+        begin: Instant,
+        number: u32,
+        stop: &AtomicBool,
+        answered: &AtomicUsize,
+    ) -> Report {
         let mut report = Report::default();
         let period = Duration::from_secs(1) * self.connections / self.rate;
-        let mut due = begin + period * worker / self.connections;
+        let mut due = begin + period * number / self.connections;
         let Ok(mut client) = Client::connect(self.address, &self.host) else {
             report.failures.push("no connection".to_owned());
             return report;
@@ -78,6 +98,7 @@ impl Load {
                 Ok(response) => {
                     let last = response.is_last();
                     report.answers.push((response, due.elapsed()));
+                    answered.fetch_add(1, Ordering::Relaxed);
                     if last {
                         break;
                     }
@@ -94,6 +115,19 @@ impl Load {
 }
 
 impl Running {
+    /// Waits until each connection has had this many more answers, or has ended.
+    ///
+    /// # Panics
+    /// When that takes a minute.
+    pub fn wait_for_each(&self, answers: usize) {
+        for worker in &self.workers {
+            let end = worker.answered.load(Ordering::Relaxed) + answers;
+            wait_until("each connection has its answers", || {
+                worker.answered.load(Ordering::Relaxed) >= end || worker.thread.is_finished()
+            });
+        }
+    }
+
     /// Stops sending; requests in flight are waited for.
     pub fn stop(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
@@ -104,7 +138,7 @@ impl Running {
     pub fn join(self) -> Report {
         let mut report = Report::default();
         for worker in self.workers {
-            report.add(worker.join().expect("a worker does not panic"));
+            report.add(worker.thread.join().expect("a worker does not panic"));
         }
         report
     }
