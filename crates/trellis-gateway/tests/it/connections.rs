@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
 use trellis_gateway::GatewayLimits;
 
 use crate::support::{
-    PATIENCE, everywhere, handler, header, read_response, says, short, start, statuses,
+    GET, PATIENCE, everywhere, gated, handler, header, read_response, says, short, start, statuses,
 };
 
 /// Counts of the scaled-down attacks.
@@ -82,10 +81,7 @@ async fn silent_and_idle_connections_are_closed() {
                     .await
                     .unwrap(),
                 _ => {
-                    stream
-                        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-                        .await
-                        .unwrap();
+                    stream.write_all(GET).await.unwrap();
                     read_response(&mut stream).await;
                 }
             }
@@ -104,17 +100,7 @@ async fn silent_and_idle_connections_are_closed() {
 
 #[tokio::test]
 async fn too_many_requests_get_503_soon_and_the_rest_is_served() {
-    let gate = Arc::new(Semaphore::new(0));
-    let waits = {
-        let gate = Arc::clone(&gate);
-        handler(move |_| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.acquire().await.unwrap().forget();
-                Ok(http::Response::new("done".into()))
-            }
-        })
-    };
+    let (waits, called, go) = gated();
     let limits = GatewayLimits {
         requests_in_flight_max: 3,
         retry_after: Duration::from_secs(2),
@@ -122,34 +108,26 @@ async fn too_many_requests_get_503_soon_and_the_rest_is_served() {
     };
     let gateway = start(limits, everywhere(waits)).await;
     let mut admitted = Vec::new();
-    let mut refused = 0;
-    for _ in 0..6 {
+    for _ in 0..3 {
         let mut stream = gateway.connect().await;
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
-        let begun = Instant::now();
-        let answer = tokio::time::timeout(Duration::from_millis(500), read_response(&mut stream));
-        match answer.await {
-            Ok(answer) => {
-                assert_eq!(statuses(&answer), [503]);
-                assert_eq!(header(&answer, "retry-after"), Some("2"));
-                assert_eq!(header(&answer, "x-trellis-error"), Some("overloaded"));
-                assert!(begun.elapsed() < Duration::from_millis(400));
-                refused += 1;
-                // The connection is still good for another request.
-                stream
-                    .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-                    .await
-                    .unwrap();
-                assert_eq!(statuses(&read_response(&mut stream).await), [503]);
-            }
-            Err(_) => admitted.push(stream),
-        }
+        stream.write_all(GET).await.unwrap();
+        called.acquire().await.unwrap().forget();
+        admitted.push(stream);
     }
-    assert_eq!((admitted.len(), refused), (3, 3));
-    gate.add_permits(4);
+    for _ in 0..3 {
+        let mut stream = gateway.connect().await;
+        stream.write_all(GET).await.unwrap();
+        let begun = Instant::now();
+        let answer = read_response(&mut stream).await;
+        assert_eq!(statuses(&answer), [503]);
+        assert_eq!(header(&answer, "retry-after"), Some("2"));
+        assert_eq!(header(&answer, "x-trellis-error"), Some("overloaded"));
+        assert!(begun.elapsed() < Duration::from_millis(400));
+        // The connection is still good for another request.
+        stream.write_all(GET).await.unwrap();
+        assert_eq!(statuses(&read_response(&mut stream).await), [503]);
+    }
+    go.add_permits(4);
     for mut stream in admitted {
         assert!(read_response(&mut stream).await.ends_with("done"));
     }
@@ -163,16 +141,15 @@ async fn connections_above_the_limit_hear_503_and_close() {
         ..GatewayLimits::default()
     };
     let gateway = start(limits, everywhere(says("hi"))).await;
-    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = gateway.connect().await;
-        stream.write_all(request).await.unwrap();
+        stream.write_all(GET).await.unwrap();
         assert_eq!(statuses(&read_response(&mut stream).await), [200]);
         held.push(stream);
     }
     for _ in 0..5 {
-        let answer = gateway.exchange(request).await;
+        let answer = gateway.exchange(GET).await;
         assert_eq!(statuses(&answer), [503]);
         assert!(header(&answer, "retry-after").is_some());
     }
@@ -199,10 +176,7 @@ async fn a_client_that_goes_away_cancels_its_request() {
     )
     .await;
     let mut stream = gateway.connect().await;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(GET).await.unwrap();
     assert_eq!(hears.recv().await, Some("called"));
     drop(stream);
     let heard = tokio::time::timeout(PATIENCE, hears.recv()).await;

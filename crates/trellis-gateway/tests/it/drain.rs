@@ -5,29 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
-use trellis_gateway::{DrainReport, GatewayLimits, Handler};
+use trellis_gateway::{DrainReport, GatewayLimits};
 
 use crate::support::{
-    PATIENCE, everywhere, handler, header, read_response, read_to_end, says, start, statuses,
+    GET, PATIENCE, everywhere, gated, handler, header, read_response, read_to_end, says, start,
+    statuses,
 };
-
-const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-
-/// A handler that says when it is called and waits to be let go.
-fn gated() -> (Arc<dyn Handler>, Arc<Semaphore>, Arc<Semaphore>) {
-    let (called, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let inner = (Arc::clone(&called), Arc::clone(&go));
-    let handler = handler(move |_| {
-        let (called, go) = (Arc::clone(&inner.0), Arc::clone(&inner.1));
-        async move {
-            called.add_permits(1);
-            go.acquire().await.unwrap().forget();
-            Ok(http::Response::new("done".into()))
-        }
-    });
-    (handler, called, go)
-}
 
 #[tokio::test]
 async fn a_request_in_flight_finishes_and_says_close() {

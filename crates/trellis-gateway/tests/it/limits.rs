@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use trellis_gateway::{GatewayLimits, MinimumRate, ResponseBody};
 
 use crate::support::{
-    Echo, Running, everywhere, handler, header, read_to_end, short, start, statuses,
+    Echo, GET, Running, everywhere, handler, header, read_to_end, short, start, statuses,
 };
 
 async fn check(gateway: &Running, request: String, expected: u16) {
@@ -169,10 +169,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     });
     let gateway = start(limits, everywhere(endless)).await;
     let mut stream = gateway.connect().await;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(GET).await.unwrap();
     let cut_off = tokio::time::timeout(crate::support::PATIENCE, hears.recv()).await;
     assert_eq!(cut_off.expect("the body is still held"), Some("dropped"));
     let answer = read_to_end(&mut stream).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::{
-    Echo, everywhere, header, read_response, route, says, short, start, start_with, statuses,
+    Echo, GET, everywhere, header, read_response, route, says, short, start, start_with, statuses,
 };
 use tokio::io::AsyncWriteExt;
 use trellis_gateway::RouteTable;
@@ -43,12 +43,11 @@ async fn unknown_hosts_and_paths_get_404_and_no_names() {
 async fn routes_are_swapped_while_serving() {
     let gateway = start(short(), everywhere(says("one"))).await;
     let mut stream = gateway.connect().await;
-    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    stream.write_all(GET).await.unwrap();
     assert!(read_response(&mut stream).await.ends_with("one"));
     let table = RouteTable::new(everywhere(says("two"))).unwrap();
     gateway.routes.store(Arc::new(table));
-    stream.write_all(request).await.unwrap();
+    stream.write_all(GET).await.unwrap();
     assert!(read_response(&mut stream).await.ends_with("two"));
 }
 

@@ -8,7 +8,7 @@ use http_body_util::StreamBody;
 use trellis_core::ErrorClass;
 use trellis_gateway::{Refusal, ResponseBody};
 
-use crate::support::{Answer, everywhere, handler, header, short, start, statuses};
+use crate::support::{Answer, GET, everywhere, handler, header, short, start, statuses};
 
 fn streamed(parts: &'static [&'static str]) -> ResponseBody {
     let frames = parts
@@ -196,10 +196,7 @@ async fn a_stream_arrives_while_it_is_made() {
     )
     .await;
     let mut stream = gateway.connect().await;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(GET).await.unwrap();
     let mut text = Vec::new();
     for part in ["first", "second", "third"] {
         sender.send(part).unwrap();

@@ -11,12 +11,16 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use trellis_core::ErrorClass;
 use trellis_gateway::{
     Config, DrainReport, GatewayLimits, Handler, HandlerFuture, Refusal, RequestBody, ResponseBody,
     Route, RouteTable, ShutdownTrigger, shutdown_channel,
 };
+
+/// The smallest request.
+pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// No step of a test takes this long, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +65,21 @@ impl Handler for Echo {
             Ok(Response::new(body.to_bytes().into()))
         })
     }
+}
+
+/// A handler that says when it is called and waits to be let go.
+pub(crate) fn gated() -> (Arc<dyn Handler>, Arc<Semaphore>, Arc<Semaphore>) {
+    let (called, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let inner = (Arc::clone(&called), Arc::clone(&go));
+    let handler = handler(move |_| {
+        let (called, go) = (Arc::clone(&inner.0), Arc::clone(&inner.1));
+        async move {
+            called.add_permits(1);
+            go.acquire().await.unwrap().forget();
+            Ok(Response::new("done".into()))
+        }
+    });
+    (handler, called, go)
 }
 
 /// Answers every request with `text`.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use trellis_tests::NatsServer;
 
-use crate::support::{Host, connect, echo, round_trip, target};
+use crate::support::{Host, connect, echo, round_trip, target, within};
 
 const NOTES: [&str; 12] = [
     "1 accept",
@@ -31,14 +31,9 @@ async fn a_host_that_is_sent_rubbish_goes_on() {
     let raw = connect(&nats).await;
     let mut spy = raw.subscribe("lat.>").await.unwrap();
     round_trip(&raw).await;
-    let inbox = loop {
-        host.call("echo", "x").await.unwrap();
-        let heard = tokio::time::timeout(std::time::Duration::from_millis(100), spy.next()).await;
-        if let Ok(Some(message)) = heard {
-            let reply = message.reply.unwrap().into_string();
-            break reply.rsplit_once('.').unwrap().0.to_owned();
-        }
-    };
+    host.call("echo", "x").await.unwrap();
+    let reply = within(spy.next()).await.unwrap().reply.unwrap();
+    let inbox = reply.rsplit_once('.').unwrap().0;
     let numbers = [
         "0",
         "1",
