@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trellis_control::{
     Answer, CallCommand, CallResult, Client, ComponentAuctionAck, ComponentAuctionRequest,
     ComponentExports, ConfigName, CtlResponse, DeleteLink, DoctorReport, DrainAction, DrainCommand,
-    DrainState, Host, HostId, HostInventory, HostMode, HostStatus, Label, LabelKey, Link, LogTail,
+    DrainState, Host, HostInventory, HostMode, HostStatus, Label, LabelKey, LogTail,
     ProviderAuctionAck, ProviderAuctionRequest, RegistryCredential, Request, ScaleComponentCommand,
     StartProviderCommand, StopHostCommand, StopProviderCommand, TailCommand, TextMap, Timing,
     UpdateComponentCommand, encode, success,
@@ -16,26 +16,7 @@ use trellis_core::ComponentId;
 use trellis_tests::NatsServer;
 
 use crate::fake_host::FakeHost;
-use crate::support::{connect, names, text_map};
-
-fn text(text: &str) -> String {
-    text.to_owned()
-}
-
-fn host() -> HostId {
-    HostId::new("NCEX").unwrap()
-}
-
-fn link() -> Link {
-    Link {
-        source_id: text("cart"),
-        target: text("kv"),
-        wit_namespace: text("wasi"),
-        wit_package: text("keyvalue"),
-        interfaces: names(["store"]),
-        ..Link::default()
-    }
-}
+use crate::support::{connect, host, link, text, text_map};
 
 fn status() -> HostStatus {
     HostStatus {

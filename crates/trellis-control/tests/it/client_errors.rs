@@ -4,18 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trellis_control::{
-    Answer, CallCommand, CallResult, Client, ClientError, CtlResponse, ErrorCode, HostId, Label,
-    Link, Request, ScaleComponentCommand, Timing, encode,
+    Answer, CallCommand, CallResult, Client, ClientError, CtlResponse, ErrorCode, Label, Link,
+    Request, ScaleComponentCommand, Timing, encode,
 };
 use trellis_core::with_causes;
 use trellis_tests::NatsServer;
 
 use crate::fake_host::FakeHost;
-use crate::support::connect;
-
-fn host() -> HostId {
-    HostId::new("NCEX").unwrap()
-}
+use crate::support::{connect, host};
 
 fn scale(id: &str) -> ScaleComponentCommand {
     ScaleComponentCommand {

@@ -9,11 +9,7 @@ use trellis_core::ComponentId;
 use trellis_lattice::Lattice;
 use trellis_tests::NatsServer;
 
-use crate::support::connect;
-
-fn host() -> HostId {
-    HostId::new("NCEX").unwrap()
-}
+use crate::support::{connect, host};
 
 async fn publish(lattice: &Lattice, event: &CloudEvent) {
     let kind = event.event.kind().unwrap();

@@ -3,16 +3,12 @@
 use trellis_control::{
     CloudEvent, ComponentEventClaims, ComponentScaleFailed, ComponentScaled, ConfigChanged, Event,
     EventKind, HostId, HostInventory, HostMode, HostModeChanged, HostStarted, HostStopped,
-    LabelsChanged, Link, LinkDeleted, LinkSetFailed, OtherEvent, ProviderEventClaims,
-    ProviderExited, ProviderHealth, ProviderStartFailed, ProviderStarted, ProviderStopped, TextMap,
+    LabelsChanged, LinkDeleted, LinkSetFailed, OtherEvent, ProviderEventClaims, ProviderExited,
+    ProviderHealth, ProviderStartFailed, ProviderStarted, ProviderStopped, TextMap,
 };
 use trellis_core::with_causes;
 
-use crate::support::{names, text_map};
-
-fn text(text: &str) -> String {
-    text.to_owned()
-}
+use crate::support::{link, names, text, text_map};
 
 fn event(event: Event) -> CloudEvent {
     CloudEvent {
@@ -49,17 +45,6 @@ fn check(content: Event, event_type: &str, data: &str) {
 fn check_reads(content: Event, event_type: &str, data: &str) {
     let read = CloudEvent::decode(wire(event_type, data).as_bytes()).unwrap();
     assert_eq!(read.event, content);
-}
-
-fn link() -> Link {
-    Link {
-        source_id: text("cart"),
-        target: text("kv"),
-        wit_namespace: text("wasi"),
-        wit_package: text("keyvalue"),
-        interfaces: names(["store"]),
-        ..Link::default()
-    }
 }
 
 const LINK: &str = concat!(

@@ -8,11 +8,7 @@ use trellis_control::{
     UpdateComponentCommand, claims_map,
 };
 
-use crate::support::{check, check_reads, check_writes_and_reads, error_of, names, text_map};
-
-fn text(text: &str) -> String {
-    text.to_owned()
-}
+use crate::support::{check, check_reads, check_writes_and_reads, error_of, names, text, text_map};
 
 #[test]
 fn the_envelope_leaves_out_what_it_does_not_have() {

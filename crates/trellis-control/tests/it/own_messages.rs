@@ -7,11 +7,7 @@ use trellis_control::{
     LogLine, LogTail, ProviderStatus, TailCommand, TextMap,
 };
 
-use crate::support::{check, check_reads, error_of, names, text_map};
-
-fn text(text: &str) -> String {
-    text.to_owned()
-}
+use crate::support::{check, check_reads, error_of, names, text, text_map};
 
 #[test]
 fn an_answer_is_data_or_a_code_with_words() {

@@ -2,11 +2,7 @@
 
 use trellis_control::{Claims, ComponentClaims, ComponentSpec, Link, ProviderClaims};
 
-use crate::support::{check, check_reads, error_of, names};
-
-fn text(text: &str) -> String {
-    text.to_owned()
-}
+use crate::support::{check, check_reads, error_of, names, text};
 
 #[test]
 fn a_spec_is_the_sample_of_the_reference() {

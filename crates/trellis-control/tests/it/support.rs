@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use trellis_control::{REPLY_BYTES_MAX, Subjects, TextMap, decode, encode};
+use trellis_control::{HostId, Link, REPLY_BYTES_MAX, Subjects, TextMap, decode, encode};
 use trellis_core::LatticeName;
 use trellis_lattice::{Lattice, Settings};
 use trellis_tests::NatsServer;
@@ -54,6 +54,27 @@ pub(crate) fn text_map<const N: usize>(pairs: [(&str, &str); N]) -> TextMap {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// The host that most tests ask.
+pub(crate) fn host() -> HostId {
+    HostId::new("NCEX").unwrap()
+}
+
+/// A link with nothing but what it must have.
+pub(crate) fn link() -> Link {
+    Link {
+        source_id: text("cart"),
+        target: text("kv"),
+        wit_namespace: text("wasi"),
+        wit_package: text("keyvalue"),
+        interfaces: names(["store"]),
+        ..Link::default()
+    }
+}
+
+pub(crate) fn text(text: &str) -> String {
+    text.to_owned()
 }
 
 pub(crate) fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
