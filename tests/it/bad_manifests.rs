@@ -197,3 +197,114 @@ fn a_link_from_http_to_a_component_that_does_not_answer_it() {
         ],
     );
 }
+
+/// A component and the server that calls it, with `config` for the source of the link in line 15.
+fn served(config: &str) -> String {
+    let server = format!(
+        "    - name: http\n      type: capability\n      properties: {{ image: builtin:http-server }}\n      \
+         traits:\n        - type: link\n          properties: {{ target: {{ name: web }}, namespace: wasi, package: \
+         http, interfaces: [incoming-handler]{config} }}\n"
+    );
+    format!("{}{server}", component("web", "http_hello", ""))
+}
+
+fn source(config: &str) -> String {
+    format!(", source: {{ config: [{{ name: entrance, properties: {{ {config} }} }}] }}")
+}
+
+/// Starts `first` and `second`, which must fail before anything is bound or compiled.
+fn refuse_both(first: &str, second: &str) -> String {
+    let trellis = Trellis::new();
+    let manifests = [
+        write(&trellis, "first", first),
+        write(&trellis, "second", second),
+    ];
+    let ended = trellis.args(manifests).try_up().unwrap_err();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("compil"), "{}", ended.stderr);
+    ended.stderr
+}
+
+#[test]
+fn two_manifests_that_want_the_same_path() {
+    assert_says(
+        &refuse_both(&served(""), &served("")),
+        &[
+            "component first-web and component second-web both want path / of every\n  host at 127.0.0.1:0",
+            "second.yaml:14:17",
+            "        - type: link",
+            "                ^^^^",
+            "first.yaml:14:17;",
+            "`host`",
+        ],
+    );
+}
+
+#[test]
+fn two_manifests_that_want_the_same_path_in_other_words() {
+    let first = served(&source("host: Shop.test, path: /cart"));
+    let second = served(&source("host: shop.test, path: /cart/"));
+    assert_says(
+        &refuse_both(&first, &second),
+        &[
+            "both want path /cart/ of\n  shop.test at",
+            "second.yaml:15:",
+            "^^^^^^^^",
+            "first.yaml:15:",
+        ],
+    );
+}
+
+#[test]
+fn routes_that_are_none() {
+    let first = served(&source("path: cart"));
+    let second = served(&source("host: \"http://shop.test\""));
+    assert_says(
+        &refuse_both(&first, &second),
+        &[
+            "the path \"cart\" of component first-web is not a path of whole segments",
+            "first.yaml:15:",
+            "the host \"http://shop.test\" of component second-web is not a host name",
+            "second.yaml:15:",
+            "without scheme and port",
+        ],
+    );
+}
+
+#[test]
+fn a_component_and_a_manifest_that_want_the_same_path() {
+    let trellis = Trellis::new();
+    let manifest = write(&trellis, "shop", &served(""));
+    let ended = trellis
+        .arg(guest("http_hello"))
+        .arg(manifest)
+        .try_up()
+        .unwrap_err();
+    assert_says(
+        &ended.stderr,
+        &["shop.yaml:14:17", "the first is", "http_hello.wasm; give"],
+    );
+}
+
+#[test]
+fn a_component_that_runs_nowhere_is_in_nobodys_way() {
+    let trellis = Trellis::new();
+    let scaler = "{ type: spreadscaler, properties: { instances: 0 } }";
+    let idle = served("").replacen(
+        &component("web", "http_hello", ""),
+        &component("web", "http_hello", scaler),
+        1,
+    );
+    let manifests = [
+        write(&trellis, "first", &idle),
+        write(&trellis, "second", &served("")),
+    ];
+    let host = trellis.args(manifests).up();
+    assert_eq!(
+        host.report["applications"][1]["urls"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}

@@ -62,23 +62,6 @@ fn applications_share_one_port_by_host_and_path() {
 }
 
 #[test]
-fn routes_that_collide_are_named() {
-    let trellis = Trellis::new();
-    let application = |name: &str| {
-        Application::new(name)
-            .component(Entry::new("web", "http_hello"))
-            .http("web", json!({}))
-            .write(trellis.home())
-    };
-    let manifests = [application("first"), application("second")];
-    let ended = Trellis::new().args(manifests).try_up().unwrap_err();
-    assert_eq!(ended.code, Some(1));
-    let expected = "component first-web and component second-web both want path / of every host";
-    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
-    assert!(ended.stderr.contains("hint: "), "{}", ended.stderr);
-}
-
-#[test]
 fn a_component_needs_no_manifest() {
     let host = Trellis::new().arg(guest("http_hello")).up();
     assert_eq!(get(host.address(), "/").text(), "Hello from Trellis!\n");

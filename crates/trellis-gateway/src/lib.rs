@@ -35,5 +35,5 @@ pub use refusal::Refusal;
 pub use request_body::{BodyError, RequestBody};
 pub use request_id::REQUEST_ID;
 pub use response_body::{BoxError, ResponseBody};
-pub use routes::{Handler, HandlerFuture, Route, RouteError, RouteTable};
+pub use routes::{Handler, HandlerFuture, Route, RouteError, RoutePlace, RouteTable};
 pub use shutdown::{ShutdownSignal, ShutdownTrigger, shutdown_channel};

@@ -52,6 +52,29 @@ impl fmt::Debug for Route {
     }
 }
 
+/// What a route answers for, in the one form in which two are compared: `/shop` and `/shop/` are the
+/// same, and so are `Example.com` and `example.com.`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RoutePlace {
+    /// `None` for every host.
+    host: Option<Box<str>>,
+    segments: Vec<Box<str>>,
+}
+
+impl RoutePlace {
+    /// Reads the host and the path of the route that is called `name`.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn new(name: &str, host: Option<&str>, path_prefix: &str) -> Result<Self, RouteError> {
+        let segments = segments_of_prefix(name, path_prefix)?;
+        Ok(Self {
+            host: host.map(|host| host_key(name, host)).transpose()?,
+            segments: segments.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
 /// Why routes do not make a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
@@ -147,20 +170,20 @@ impl RouteTable {
     }
 
     fn insert(&mut self, route: Route) -> Result<(), RouteError> {
-        let segments = segments_of_prefix(&route)?;
-        let root = match &route.host {
+        let place = RoutePlace::new(&route.name, route.host.as_deref(), &route.path_prefix)?;
+        let root = match place.host {
             None => &mut self.every_host,
-            Some(_) => self.hosts.entry(host_key(&route)?).or_default(),
+            Some(host) => self.hosts.entry(host).or_default(),
         };
         let mut segment = root;
-        for name in segments {
+        for name in place.segments {
             let at = match segment
                 .below
-                .binary_search_by(|(known, _)| (**known).cmp(name))
+                .binary_search_by(|(known, _)| known.cmp(&name))
             {
                 Ok(at) => at,
                 Err(at) => {
-                    segment.below.insert(at, (name.into(), Segment::default()));
+                    segment.below.insert(at, (name, Segment::default()));
                     at
                 }
             };
@@ -205,13 +228,13 @@ impl Segment {
     }
 }
 
-/// Splits the prefix of `route`; a slash at its end changes nothing.
-fn segments_of_prefix(route: &Route) -> Result<Vec<&str>, RouteError> {
+/// Splits the prefix of the route `name`; a slash at its end changes nothing.
+fn segments_of_prefix<'a>(name: &str, path_prefix: &'a str) -> Result<Vec<&'a str>, RouteError> {
     let error = || RouteError::PathPrefix {
-        name: route.name.clone(),
-        path_prefix: route.path_prefix.clone(),
+        name: name.to_owned(),
+        path_prefix: path_prefix.to_owned(),
     };
-    let path = route.path_prefix.strip_prefix('/').ok_or_else(error)?;
+    let path = path_prefix.strip_prefix('/').ok_or_else(error)?;
     if path.is_empty() {
         return Ok(Vec::new());
     }
@@ -227,9 +250,8 @@ fn segments_of_prefix(route: &Route) -> Result<Vec<&str>, RouteError> {
     Ok(segments)
 }
 
-/// Returns the host of `route` as the table knows it.
-fn host_key(route: &Route) -> Result<Box<str>, RouteError> {
-    let host = route.host.as_deref().unwrap_or_default();
+/// Returns the host of the route `name` as the table knows it.
+fn host_key(name: &str, host: &str) -> Result<Box<str>, RouteError> {
     let plain = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let is_address = plain.starts_with('[')
         && plain.ends_with(']')
@@ -245,7 +267,7 @@ fn host_key(route: &Route) -> Result<Box<str>, RouteError> {
         return Ok(plain.into());
     }
     Err(RouteError::Host {
-        name: route.name.clone(),
+        name: name.to_owned(),
         host: host.to_owned(),
     })
 }

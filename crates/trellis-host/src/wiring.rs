@@ -1,5 +1,7 @@
 //! Decides what each link of a set of applications leads to. Pure: opens and starts nothing.
 
+mod routes;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,7 +41,10 @@ pub(crate) struct WiredRoute {
     pub(crate) host: Option<String>,
     pub(crate) path_prefix: String,
     pub(crate) component: ComponentId,
+    /// Where the link stands.
     pub(crate) span: Span,
+    /// Where its address, host and path stand, if it gives them.
+    pub(crate) config_span: Span,
 }
 
 /// Wires `applications` together.
@@ -59,6 +64,7 @@ pub(crate) fn wire(
     for index in 0..applications.len() {
         wirer.application(index, &mut wiring);
     }
+    wirer.problems.extend(routes::check(applications, &wiring));
     if wirer.problems.is_empty() {
         Ok(wiring)
     } else {
@@ -389,6 +395,7 @@ impl<'a> Wirer<'a> {
                 .unwrap_or_else(|| "/".to_owned()),
             component,
             span: link.span,
+            config_span: config_span(link),
         })
     }
 
@@ -407,10 +414,7 @@ impl<'a> Wirer<'a> {
         match text.parse() {
             Ok(address) => Some(address),
             Err(_) => {
-                let span = link
-                    .source_config
-                    .first()
-                    .map_or(link.span, |config| config.span);
+                let span = config_span(link);
                 let message = format!("{text:?} is not an address to listen on");
                 let hint = "write an IP address and a port, such as 127.0.0.1:8000".to_owned();
                 self.problem(index, span, message, Some(hint));
@@ -448,6 +452,12 @@ impl<'a> Wirer<'a> {
         self.problems
             .push(problem(&self.applications[index], span, message, hint));
     }
+}
+
+/// Returns where the settings of a link from an HTTP server stand.
+fn config_span(link: &Link) -> Span {
+    let config = link.source_config.first();
+    config.map_or(link.span, |config| config.span)
 }
 
 /// Takes the limits of the manifest; `instances` of the scaler stands in for a limit of that name.

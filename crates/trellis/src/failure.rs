@@ -107,11 +107,9 @@ impl Failure {
 
 /// What to do about an error that concerns what was typed.
 fn error_hint(error: &StartError) -> Option<&'static str> {
-    if error.concerns_cache_folder() {
-        return Some("name a folder of your own for compiled code with `--cache FOLDER`");
-    }
-    let is_collision = matches!(error, StartError::Gateway(GatewayError::Routes { .. }));
-    is_collision.then_some("give one of them a `path` or a `host` in the source config of its link")
+    error
+        .concerns_cache_folder()
+        .then_some("name a folder of your own for compiled code with `--cache FOLDER`")
 }
 
 fn render(message: &str, hint: Option<&str>) -> String {
