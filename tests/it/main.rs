@@ -8,6 +8,7 @@ mod bad_manifests;
 mod command_line;
 mod documents;
 mod examples;
+mod gateway_settings;
 mod isolation;
 mod lattice;
 mod links;

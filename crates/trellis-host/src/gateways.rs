@@ -8,10 +8,11 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use trellis_capabilities::http_client::LocalServices;
 use trellis_gateway::{
-    BindError, Config, DrainReport, Gateway, GatewayLimits, RouteError, RouteTable,
+    BindError, Config, DrainReport, Gateway, GatewayLimits, PeerRange, RouteError, RouteTable,
     ShutdownTrigger, shutdown_channel,
 };
 
+use crate::host::HostConfig;
 use crate::routing::{self, PlannedRoute};
 
 /// Why an address does not serve its routes.
@@ -34,6 +35,7 @@ pub enum GatewayError {
 /// Every gateway of a host, by the address that was asked for.
 pub(crate) struct Gateways {
     limits: GatewayLimits,
+    trusted_peers: Vec<PeerRange>,
     local: Arc<LocalServices>,
     open: BTreeMap<SocketAddr, OpenGateway>,
     running: JoinSet<DrainReport>,
@@ -70,9 +72,10 @@ impl AbortHandle {
 }
 
 impl Gateways {
-    pub(crate) fn new(limits: GatewayLimits, local: Arc<LocalServices>) -> Self {
+    pub(crate) fn new(config: &HostConfig, local: Arc<LocalServices>) -> Self {
         Self {
-            limits,
+            limits: config.gateway_limits.clone(),
+            trusted_peers: config.trusted_peers.clone(),
             local,
             open: BTreeMap::new(),
             running: JoinSet::new(),
@@ -87,6 +90,7 @@ impl Gateways {
     pub(crate) async fn bind(&self, address: SocketAddr) -> Result<BoundGateway, BindError> {
         let config = Config {
             limits: self.limits.clone(),
+            trusted_peers: self.trusted_peers.clone(),
             ..Config::new(address)
         };
         let gateway = config.bind().await?;

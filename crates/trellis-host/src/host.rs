@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use trellis_capabilities::http_client::{LocalServices, Resolve, SystemResolver, TlsTrust};
@@ -12,7 +13,7 @@ use trellis_capabilities::keyvalue::{
 };
 use trellis_core::ComponentId;
 use trellis_engine::{Engine, EngineConfig, PoolReport};
-use trellis_gateway::{DrainReport, GatewayLimits, ShutdownSignal};
+use trellis_gateway::{DrainReport, GatewayLimits, PeerRange, ShutdownSignal};
 
 use crate::blueprint::Blueprint;
 use crate::catalog::{Catalog, Running};
@@ -41,6 +42,8 @@ pub struct HostConfig {
     pub default_http: SocketAddr,
     /// The bounds of each gateway.
     pub gateway_limits: GatewayLimits,
+    /// Peers of the gateways whose `forwarded` and `x-forwarded-*` headers are believed.
+    pub trusted_peers: Vec<PeerRange>,
     /// What all guests may use together, in bytes; none takes half of what the machine has.
     pub guest_memory_bytes_max: Option<u64>,
 }
@@ -96,6 +99,8 @@ pub struct Host {
     pub(crate) cache_folder: Option<PathBuf>,
     /// Where a component answers HTTP whose link names no address.
     pub(crate) default_http: SocketAddr,
+    /// Time for what is in flight when the host stops.
+    pub(crate) drain_deadline: Duration,
     /// The routes of the applications that the host was started with.
     pub(crate) routes: Vec<PlannedRoute>,
     report: HostReport,
@@ -119,7 +124,7 @@ impl Host {
         let wiring =
             wiring::wire(&applications, config.default_http).map_err(StartError::Problems)?;
         let local = Arc::default();
-        let gateways = Gateways::new(config.gateway_limits.clone(), Arc::clone(&local));
+        let gateways = Gateways::new(&config, Arc::clone(&local));
         let bound = bind(&gateways, &wiring).await?;
         let platform = Arc::new(platform(&config, local)?);
         let Wiring {
@@ -135,6 +140,7 @@ impl Host {
             data_folder: config.data_folder,
             cache_folder: config.cache_folder,
             default_http: config.default_http,
+            drain_deadline: config.gateway_limits.drain_deadline,
             routes: Vec::new(),
             report: HostReport::default(),
             platform,

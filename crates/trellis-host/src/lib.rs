@@ -35,6 +35,6 @@ pub use progress::{Observer, Progress};
 pub use report::{ApplicationReport, ComponentReport, HostReport, LinkReport, Tier};
 pub use satisfier::Satisfier;
 pub use trellis_gateway::{
-    BindError, DrainReport, GatewayLimits, Holder as PortHolder, ShutdownSignal, ShutdownTrigger,
-    port_holder, shutdown_channel,
+    BindError, DrainReport, GatewayLimits, Holder as PortHolder, PeerRange, ShutdownSignal,
+    ShutdownTrigger, port_holder, shutdown_channel,
 };

@@ -10,6 +10,7 @@ use crate::commands::{
     start, stop, update,
 };
 use crate::connection::ConnectionOptions;
+use crate::gateway::GatewayOptions;
 
 /// Run WebAssembly components anywhere, in one binary.
 #[derive(Debug, Parser)]
@@ -95,6 +96,9 @@ pub(crate) struct Up {
     /// Give the host a label, such as `zone=eu-1`; hosts are chosen by them
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) labels: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayOptions,
 
     /// Join a lattice instead of starting one on this machine
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod options;
 mod resolve;
 mod session;
 
+pub(crate) use environment::{Lookup, of_process};
 pub(crate) use options::{ConnectionOptions, LatticeOptions};
-pub(crate) use resolve::{Origin, Resolved, Setting, redacted};
+pub(crate) use resolve::{Origin, Resolved, Setting, named_context, redacted};
 pub(crate) use session::{Session, lattice_settings};

@@ -16,6 +16,7 @@ pub(crate) use embedded::{Guard, announce_embedded};
 
 use crate::failure::Failure;
 use crate::folders;
+use crate::gateway::GatewayContext;
 use crate::suggestion::did_you_mean;
 
 /// The file with the name of the selected context.
@@ -29,7 +30,7 @@ const NAME_LENGTH_MAX: usize = 64;
 /// Longest file; real ones have a few hundred bytes.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// How to reach one lattice. What is absent comes from elsewhere.
+/// How to reach one lattice, and how hosts that join it serve. What is absent comes from elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Context {
@@ -63,6 +64,9 @@ pub(crate) struct Context {
     /// Whether encryption begins before the server greets.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) tls_first: bool,
+    /// Settings of the gateway of a host that is started with it.
+    #[serde(skip_serializing_if = "GatewayContext::is_empty")]
+    pub(crate) gateway: GatewayContext,
     /// The `trellis up` that wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) embedded: Option<Embedded>,

@@ -8,12 +8,14 @@ mod context;
 mod duration;
 mod failure;
 mod folders;
+mod gateway;
 mod hosts;
 mod output;
 mod placement;
 mod progress;
 mod reference;
 mod signals;
+mod size;
 mod suggestion;
 mod waiting;
 

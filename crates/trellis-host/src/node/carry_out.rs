@@ -10,10 +10,6 @@ use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, 
 use super::serving::{self, Service};
 use super::{Done, JoinError, Node, store_work};
 
-/// Time for calls of other hosts that are in flight when this one stops; gateways have a drain deadline
-/// of their own.
-const CALLS_GRACE: Duration = Duration::from_secs(30);
-
 impl Node {
     /// Announces what the host was started with, and serves it to other hosts.
     pub(super) async fn adopt(&mut self) -> Result<(), JoinError> {
@@ -192,7 +188,7 @@ impl Node {
         report: &mut DrainReport,
         shutdown: ShutdownSignal,
     ) {
-        let grace = timeout.unwrap_or(CALLS_GRACE);
+        let grace = timeout.unwrap_or(self.host.drain_deadline);
         let server = self.server.clone();
         let (drained, left) = tokio::join!(self.host.end(shutdown), server.stop(grace));
         report.drained += drained.drained;

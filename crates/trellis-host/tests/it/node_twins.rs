@@ -47,6 +47,7 @@ impl Lab {
             cache_folder: None,
             default_http: http,
             gateway_limits: GatewayLimits::default(),
+            trusted_peers: Vec::new(),
             guest_memory_bytes_max: None,
         };
         let host = Host::start(config, Vec::new(), &()).await.unwrap();

@@ -13,8 +13,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use trellis_control::Subjects;
 use trellis_core::LatticeName;
 use trellis_host::{
-    Deployable, FollowedLines, GatewayLimits, Host, HostConfig, HostReport, LogBook, Metrics, Node,
-    NodeConfig, ShutdownSignal, shutdown_channel,
+    Deployable, FollowedLines, Host, HostConfig, HostReport, LogBook, Metrics, Node, NodeConfig,
+    ShutdownSignal, shutdown_channel,
 };
 use trellis_manifest::{MANIFEST_BYTES_MAX, Source, parse_all, render_all};
 use trellis_node::{Identity, Options};
@@ -24,6 +24,7 @@ use crate::arguments::{OutputFormat, Up};
 use crate::connection::{Resolved, lattice_settings, redacted};
 use crate::context;
 use crate::failure::Failure;
+use crate::gateway::{Gateway, ResolvedGateway};
 use crate::progress::Shown;
 use crate::{folders, output, signals};
 
@@ -39,12 +40,17 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let resolved = Resolved::of_host(&up.connection)?;
     let identity = identity::make(resolved.lattice.value.clone(), &up.labels)?;
+    let Gateway {
+        limits,
+        trusted_peers,
+    } = ResolvedGateway::of_host(&up.gateway, &up.connection)?.gateway;
     let log = start_log(&up.log, &identity)?;
     let host = HostConfig {
         data_folder: folders::data(up.data)?,
         cache_folder: Some(folders::cache(up.cache)?),
         default_http: up.http,
-        gateway_limits: GatewayLimits::default(),
+        gateway_limits: limits,
+        trusted_peers,
         guest_memory_bytes_max: up.guest_memory.map(|mib| mib << 20),
     };
     let inputs = read(&up.paths, up.http)?;

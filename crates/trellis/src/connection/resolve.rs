@@ -123,6 +123,21 @@ impl Resolved {
     }
 }
 
+/// Returns the context that is named by flag or environment, and its name.
+///
+/// # Errors
+/// When it does not exist or cannot be read.
+pub(crate) fn named_context(
+    options: &ConnectionOptions,
+) -> Result<Option<(String, Context)>, Failure> {
+    let told = || environment::of_process("TRELLIS_CONTEXT");
+    let Some(name) = options.context.clone().or_else(told) else {
+        return Ok(None);
+    };
+    let context = Contexts::open().load(&name)?;
+    Ok(Some((name, context)))
+}
+
 fn is_loopback(server: &str) -> bool {
     let rest = server.rsplit_once("://").map_or(server, |(_, rest)| rest);
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);

@@ -9,6 +9,7 @@ use crate::arguments::OutputFormat;
 use crate::connection::{LatticeOptions, Origin, Resolved, Setting, redacted};
 use crate::context::Contexts;
 use crate::failure::Failure;
+use crate::gateway::{GatewayOptions, ResolvedGateway};
 use crate::output::{self, Table};
 use crate::{duration, folders};
 
@@ -17,6 +18,8 @@ use crate::{duration, folders};
 /// Flags go before the environment, the environment before the context, and that before the default.
 /// The context is the one that is named, else the selected one, else that of an embedded lattice that
 /// runs here. No secret is shown.
+///
+/// Those of the gateway are what `trellis up` with the same options has in force.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     trellis config show\n  \
@@ -24,6 +27,9 @@ use crate::{duration, folders};
 pub(crate) struct Show {
     #[command(flatten)]
     options: LatticeOptions,
+
+    #[command(flatten)]
+    gateway: GatewayOptions,
 }
 
 /// The shape of `--output json`.
@@ -43,7 +49,13 @@ struct SettingOutput {
 
 pub(crate) fn run(arguments: &Show) -> Result<(), Failure> {
     let resolved = Resolved::of_client(&arguments.options.connection)?;
-    let settings = settings(&resolved);
+    let gateway = ResolvedGateway::of_host(&arguments.gateway, &arguments.options.connection)?;
+    let mut settings = settings(&resolved);
+    settings.extend(gateway.shown().map(|(name, value, origin)| SettingOutput {
+        name,
+        value: (!value.is_empty()).then_some(value),
+        origin: origin.to_string(),
+    }));
     match arguments.options.output {
         OutputFormat::Json => output::json(&Output { settings }),
         OutputFormat::Text => {

@@ -7,12 +7,13 @@ use clap::Args;
 use crate::connection::ConnectionOptions;
 use crate::context::{Context, Contexts, EMBEDDED_PREFIX};
 use crate::failure::Failure;
+use crate::gateway::{self, GatewayOptions};
 use crate::output;
 
 /// Write a context, or replace it as a whole
 ///
 /// What is not given is left to the environment and the defaults. Files are kept by their path; no
-/// secret is copied.
+/// secret is copied. Settings of the gateway are for `trellis up --context NAME`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  \
     trellis context put shop --nats tls://nats.example:4222 --lattice shop \\\n    \
@@ -25,6 +26,9 @@ pub(crate) struct Put {
     /// Select it, too
     #[arg(long)]
     select: bool,
+
+    #[command(flatten)]
+    gateway: GatewayOptions,
 
     #[command(flatten)]
     connection: ConnectionOptions,
@@ -55,6 +59,7 @@ pub(crate) fn run(arguments: &Put) -> Result<(), Failure> {
         tls_cert: absolute(&connection.tls_cert)?,
         tls_key: absolute(&connection.tls_key)?,
         tls_first: connection.tls_first,
+        gateway: gateway::for_context(&arguments.gateway),
         embedded: None,
     };
     let contexts = Contexts::open();

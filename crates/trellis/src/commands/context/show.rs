@@ -76,5 +76,8 @@ fn show(name: &str, context: &Context) -> Result<(), Failure> {
             table.row([setting.to_owned(), value]);
         }
     }
+    for (name, value) in &context.gateway {
+        table.row([name.clone(), value.clone()]);
+    }
     table.print()
 }
