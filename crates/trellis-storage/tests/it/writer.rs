@@ -143,3 +143,43 @@ async fn write_until_killed(file: &Path) {
         task.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_fails_changes_and_the_file_goes_on() {
+    if let Some(file) = TestProcess::file() {
+        return write_until_full(&file).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("notes.redb");
+    drop(Notebook::open(&file).unwrap()); // room for the beginning
+    let this = "writer::a_full_disk_fails_changes_and_the_file_goes_on";
+    let kept = TestProcess::start_on_full_disk(this, &file, 4 << 20).finish();
+    assert!(kept.len() > 5, "some fitted: {kept:?}");
+    let notebook = Notebook::open(&file).unwrap();
+    for at in &kept {
+        let note = notebook.get(at.parse().unwrap()).unwrap();
+        assert_eq!(note.map(|note| note.len()), Some(64 << 10));
+    }
+    let after = notebook.note(u64::MAX, "there is room again").await;
+    assert_eq!(after, Ok(Ok(kept.len() as u64 + 1)));
+}
+
+async fn write_until_full(file: &Path) {
+    let notebook = Notebook::open(file).unwrap();
+    let mut kept = 0;
+    let error = loop {
+        match notebook.note(kept, &"x".repeat(64 << 10)).await {
+            Ok(put) => put.unwrap(),
+            Err(error) => break error,
+        };
+        kept += 1;
+        assert!(kept < 1_000, "the limit was never met");
+    };
+    assert_eq!(error, WriteError::Failed(Failure::Full));
+    for _ in 0..3 {
+        let more = notebook.note(kept, &"x".repeat(1 << 19)).await;
+        assert_eq!(more, Err(error.clone()), "it is open and still full");
+    }
+    assert_eq!(notebook.get(kept), Ok(None), "reads go on");
+    (0..kept).for_each(|at| TestProcess::say(&at.to_string()));
+}
