@@ -71,6 +71,38 @@ impl Route {
         !self.parts().0.contains('.')
     }
 
+    /// Tells whether a request that was sent again, and carried out twice or by two hosts, comes to the
+    /// same as one. What starts, stops or calls something is not sent again.
+    pub fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::LinkPut
+            | Self::LinkDelete
+            | Self::LinkGet
+            | Self::ClaimsGet
+            | Self::ConfigPut(_)
+            | Self::ConfigGet(_)
+            | Self::ConfigDelete(_)
+            | Self::LabelPut(_)
+            | Self::LabelDelete(_) => true,
+            Self::HostPing
+            | Self::HostGet(_)
+            | Self::HostStop(_)
+            | Self::ComponentAuction
+            | Self::ProviderAuction
+            | Self::ComponentScale(_)
+            | Self::ComponentUpdate(_)
+            | Self::ProviderStart(_)
+            | Self::ProviderStop(_)
+            | Self::RegistryPut
+            | Self::Status(_)
+            | Self::Drain(_)
+            | Self::Doctor(_)
+            | Self::Call(_)
+            | Self::Describe(_)
+            | Self::Tail(_) => false,
+        }
+    }
+
     /// The fixed tokens after the lattice, and what follows them. Ours have one token, those of 1.x
     /// two.
     pub(super) fn parts(&self) -> (&'static str, Operand<'_>) {

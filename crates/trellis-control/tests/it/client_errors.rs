@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trellis_control::{
-    Answer, CallCommand, CallResult, Client, ClientError, CtlResponse, ErrorCode, Label, Link,
-    Request, ScaleComponentCommand, Timing, encode,
+    Answer, CallCommand, CallResult, Client, ClientError, Config, ConfigName, CtlResponse,
+    ErrorCode, Label, Link, Request, ScaleComponentCommand, Timing, encode,
 };
 use trellis_core::with_causes;
 use trellis_tests::NatsServer;
@@ -69,6 +69,62 @@ async fn a_host_that_does_not_answer_may_have_done_it() {
     );
     assert!(error.may_have_been_done());
     assert!(error.hint().unwrap().contains("trellis get inventory"));
+}
+
+fn does(_: &Request) -> Option<Bytes> {
+    Some(encode(&CtlResponse::done("done")))
+}
+
+#[tokio::test]
+async fn what_a_deaf_host_does_not_hear_another_does() {
+    let server = NatsServer::start();
+    let _deaf = FakeHost::start(connect(&server).await, "NDEAF", |_| None).await;
+    let _other = FakeHost::start(connect(&server).await, "NCEX", does).await;
+    let timing = Timing {
+        // More than all that is sent takes, so that the last has the time to be answered.
+        request: Duration::from_secs(20),
+        ..Timing::default()
+    };
+    let client = Client::new(connect(&server).await).with_timing(timing);
+    let (name, config) = (ConfigName::new("carts").unwrap(), Config::new());
+    let link = Link {
+        source_id: "web".to_owned(),
+        target: "cart".to_owned(),
+        wit_namespace: "acme".to_owned(),
+        wit_package: "shop".to_owned(),
+        interfaces: vec!["cart".to_owned()],
+        ..Link::default()
+    };
+    // The first of each reaches the deaf one with a chance of a half, all sixteen of it never.
+    for _ in 0..4 {
+        client.put_config(&name, &config).await.unwrap();
+        client.put_link(&link).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_so_within_its_time_and_the_rest_never() {
+    let server = NatsServer::start();
+    let fake = FakeHost::start(connect(&server).await, "NCEX", |_| None).await;
+    let timing = Timing {
+        request: Duration::from_millis(1_000),
+        ..Timing::default()
+    };
+    let client = Client::new(connect(&server).await).with_timing(timing);
+    let label = Label {
+        key: "zone".to_owned(),
+        value: "a".to_owned(),
+    };
+    let error = client.put_label(&host(), &label).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot put the label: no answer from host NCEX in lattice shop within 1000 ms"
+    );
+    let asked = fake.asked().len();
+    assert!((2..=7).contains(&asked), "asked {asked} times");
+    let error = client.scale_component(&host(), scale("cart")).await;
+    assert!(error.unwrap_err().may_have_been_done());
+    assert_eq!(fake.asked().len(), asked + 1);
 }
 
 fn refuses(request: &Request) -> Option<Bytes> {
