@@ -11,6 +11,7 @@ pub struct CallError {
     class: ErrorClass,
     message: Cow<'static, str>,
     may_have_run: bool,
+    lost_host: Option<Box<str>>,
 }
 
 impl CallError {
@@ -20,6 +21,7 @@ impl CallError {
             class,
             message: message.into(),
             may_have_run: true,
+            lost_host: None,
         }
     }
 
@@ -44,6 +46,18 @@ impl CallError {
     /// Returns whether the call may have had effects. Where it had none it can be made again.
     pub fn may_have_run(&self) -> bool {
         self.may_have_run
+    }
+
+    /// Returns the id of the host that had taken the call, where the call failed because it was lost.
+    pub fn lost_host(&self) -> Option<&str> {
+        self.lost_host.as_deref()
+    }
+
+    pub(crate) fn of_lost_host(self, host: &str) -> Self {
+        Self {
+            lost_host: Some(host.into()),
+            ..self
+        }
     }
 
     pub(crate) fn deadline() -> Self {

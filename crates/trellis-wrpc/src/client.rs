@@ -91,6 +91,11 @@ impl Client {
         }
     }
 
+    /// Tells whether calls can leave this host.
+    pub fn is_connected(&self) -> bool {
+        !self.transport.shared.is_disconnected()
+    }
+
     /// Calls a function without streams: parameters to result.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub(crate) struct Note<'a> {
     pub(crate) more: bool,
     /// The reader of the channel went away.
     pub(crate) stop: bool,
+    /// The call failed before its function began, so that it may be made elsewhere.
+    pub(crate) unstarted: bool,
     /// Bytes of the channel before this message.
     pub(crate) at: u64,
     /// Bytes of the channel in all.
@@ -83,6 +85,7 @@ impl<'a> Note<'a> {
             "end" => self.end = true,
             "more" => self.more = true,
             "stop" => self.stop = true,
+            "unstarted" => self.unstarted = true,
             "at" => self.at = number()?,
             "size" => self.size = Some(number()?),
             "credit" => self.credit = Some(number()?),
@@ -109,6 +112,7 @@ impl<'a> Note<'a> {
             (self.end, " end"),
             (self.more, " more"),
             (self.stop, " stop"),
+            (self.unstarted, " unstarted"),
         ] {
             if is_set {
                 text.push_str(word);
@@ -146,22 +150,25 @@ impl<'a> Note<'a> {
     /// Makes the headers of a message that carries an error.
     pub(crate) fn error_headers(mut self, error: &CallError) -> HeaderMap {
         self.error = Some(error.class());
+        self.unstarted = !error.may_have_run();
         let mut headers = self.headers();
         headers.insert(ERROR_HEADER, one_line(error.message()));
         headers
     }
 }
 
-/// Returns the error that a message carries.
-pub(crate) fn error_of(class: ErrorClass, headers: Option<&HeaderMap>) -> CallError {
+/// Returns the error that a message carries, where it carries one.
+pub(crate) fn error_of(note: &Note<'_>, headers: Option<&HeaderMap>) -> Option<CallError> {
+    let class = note.error?;
     let text = headers.and_then(|headers| headers.get(ERROR_HEADER));
     let text = text.map_or("the other host gave no reason", |text| text.as_str());
     let text = one_line(text);
-    match class {
+    Some(match class {
         // Both are decided before anything runs.
         ErrorClass::Overloaded | ErrorClass::Denied => CallError::before_start(class, text),
+        _ if note.unstarted => CallError::before_start(class, text),
         _ => CallError::new(class, text),
-    }
+    })
 }
 
 /// A class that we do not know is the failure of what was called.
@@ -201,6 +208,7 @@ mod tests {
             end: true,
             more: true,
             stop: true,
+            unstarted: true,
             at: 7,
             size: Some(8),
             credit: Some(9),
@@ -237,7 +245,18 @@ mod tests {
         let headers = Note::default().error_headers(&error);
         let text = headers.get(ERROR_HEADER).unwrap().as_str();
         assert!(text.starts_with("a  b [2J") && text.len() <= ERROR_TEXT_BYTES_MAX);
-        assert_eq!(error_of(ErrorClass::Trap, Some(&headers)).message(), text);
+        let note = Note::read(Some(&headers)).unwrap();
+        assert_eq!(error_of(&note, Some(&headers)).unwrap().message(), text);
+    }
+
+    #[test]
+    fn an_error_says_whether_the_call_had_begun() {
+        let unstarted = CallError::before_start(ErrorClass::Unavailable, "it was stopped");
+        for error in [CallError::new(ErrorClass::Unavailable, "lost"), unstarted] {
+            let headers = Note::default().error_headers(&error);
+            let note = Note::read(Some(&headers)).unwrap();
+            assert_eq!(error_of(&note, Some(&headers)), Some(error));
+        }
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use async_nats::Subject;
 use bytes::Bytes;
 
 use crate::call_error::CallError;
+use crate::call_state::Dialect;
 use crate::channel::{ChannelReader, ChannelWriter};
 use crate::headers::Headers;
 use crate::open_call::OpenCall;
@@ -40,6 +41,12 @@ impl Invocation {
     /// Returns the link by which the caller came, where it says so. Providers of 1.x do not.
     pub fn link_name(&self) -> Option<&str> {
         self.headers.get("link-name")
+    }
+
+    /// Tells whether the caller is a host of ours, which understands the errors of this crate. Peers of 1.x
+    /// see no more of them than that nothing comes.
+    pub fn is_of_ours(&self) -> bool {
+        self.open.caller_dialect() == Dialect::Extended
     }
 
     /// Returns when the call ends, done or not.

@@ -8,6 +8,9 @@ use async_nats::Subject;
 /// The marker of the protocol in every invocation subject.
 pub const PROTOCOL: &str = "wrpc.0.0.1";
 
+/// The marker in the subjects of calls that are meant for one host of ours and for no other.
+const AT_HOST: &str = "wrpc.trellis.1";
+
 /// Bytes of a subject. A NATS server takes lines of 4,096 bytes with both subjects in them.
 const SUBJECT_BYTES_MAX: usize = 1_024;
 
@@ -59,6 +62,17 @@ impl Target {
         })
     }
 
+    /// Addresses the same function at one host: whoever else serves it does not get the call.
+    ///
+    /// # Errors
+    /// A host id that cannot be part of a subject.
+    pub fn at(&self, host: &str) -> Result<Self, SubjectError> {
+        Ok(Self {
+            subject: at_host(&self.subject, host)?.into(),
+            returns: self.returns,
+        })
+    }
+
     /// States what is known of the result.
     pub fn returning(self, returns: Returns) -> Self {
         Self { returns, ..self }
@@ -92,6 +106,26 @@ impl Export {
         let group = prefix(lattice, id)?;
         let subject = invocation_subject(&group, instance, function)?;
         Ok(Self { subject, group })
+    }
+
+    /// Names everything that the component `id` of `lattice` serves on one host alone: what
+    /// [`Target::at`] addresses. The handler is told by the subject which function is meant.
+    ///
+    /// # Errors
+    /// Names that cannot be part of a subject.
+    pub fn all_at(lattice: &str, id: &str, host: &str) -> Result<Self, SubjectError> {
+        check_token(host)?;
+        let group = prefix(lattice, id)?;
+        let subject = bounded(format!("{group}.{AT_HOST}.{host}.>"))?;
+        Ok(Self { subject, group })
+    }
+
+    /// Returns the subject on which calls of this function come that are meant for one host alone.
+    ///
+    /// # Errors
+    /// A host id that cannot be part of a subject.
+    pub fn subject_at(&self, host: &str) -> Result<String, SubjectError> {
+        at_host(&self.subject, host)
     }
 
     /// Returns the subject that is subscribed to.
@@ -160,10 +194,25 @@ fn invocation_subject(
         check(instance)?;
         format!("{prefix}.{PROTOCOL}.{instance}.{function}")
     };
+    bounded(subject)
+}
+
+fn bounded(subject: String) -> Result<Subject, SubjectError> {
     if subject.len() > SUBJECT_BYTES_MAX {
         return Err(SubjectError::TooLong(subject.len()));
     }
     Ok(subject.into())
+}
+
+/// Turns the subject of a function into that of the same function at one host.
+fn at_host(subject: &str, host: &str) -> Result<String, SubjectError> {
+    check_token(host)?;
+    let marker = format!(".{PROTOCOL}.");
+    // The first is ours: neither a lattice nor an id has a dot in it.
+    let (prefix, function) = subject
+        .split_once(&marker)
+        .ok_or_else(|| SubjectError::Part(subject.to_owned()))?;
+    bounded(format!("{prefix}.{AT_HOST}.{host}.{function}")).map(|subject| subject.to_string())
 }
 
 /// Drops the mark that WIT puts before functions of resources: `[method]bucket.get` is `bucket.get`.
@@ -182,6 +231,14 @@ fn check(part: &str) -> Result<(), SubjectError> {
     let has_empty_token = part.split('.').any(str::is_empty);
     if has_empty_token || !part.chars().all(is_plain) {
         return Err(SubjectError::Part(part.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_token(token: &str) -> Result<(), SubjectError> {
+    check(token)?;
+    if token.contains('.') {
+        return Err(SubjectError::Part(token.to_owned()));
     }
     Ok(())
 }
@@ -212,6 +269,27 @@ mod tests {
         let world = Export::new("default", "kv", "", "run").unwrap();
         assert_eq!(world.subject(), "default.kv.wrpc.0.0.1.run");
         assert_eq!(world.group, "default.kv");
+    }
+
+    #[test]
+    fn one_host_is_addressed_where_no_peer_of_1_x_listens() {
+        let target = Target::new(
+            "default",
+            "cart",
+            "acme:shop/cart@1.4.0",
+            "[method]cart.add",
+        );
+        let at = target.unwrap().at("NHOST").unwrap();
+        let subject = "default.cart.wrpc.trellis.1.NHOST.acme:shop/cart@1.4.0.cart.add";
+        assert_eq!(at.subject(), subject);
+        let export = Export::new("default", "cart", "acme:shop/cart@1.4.0", "cart.add").unwrap();
+        assert_eq!(export.subject_at("NHOST").unwrap(), subject);
+        let all = Export::all_at("default", "cart", "NHOST").unwrap();
+        assert_eq!(all.subject(), "default.cart.wrpc.trellis.1.NHOST.>");
+        for bad in ["", "a.b", "*", ">", "a b"] {
+            assert!(Export::all_at("default", "cart", bad).is_err(), "{bad}");
+            assert!(export.subject_at(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -456,10 +456,10 @@ fn data(call: &CallState, channel: &str, message: &Message, note: Option<Note<'_
         Some(rest) if rest.starts_with('.') => Some(&rest[1..]),
         _ => return,
     };
-    let class = note.as_ref().and_then(|note| note.error);
+    let headers = message.headers.as_ref();
     let piece = Piece {
         payload: message.payload.clone(),
-        error: class.map(|class| error_of(class, message.headers.as_ref())),
+        error: note.as_ref().and_then(|note| error_of(note, headers)),
         note,
     };
     call.receive(path, piece);
@@ -478,7 +478,7 @@ fn refusal(status: u16) -> CallError {
 const NAMELESS: &str = "at the other end";
 
 fn host_gone(host: &str) -> CallError {
-    CallError::unavailable(format!("host {host} is gone"))
+    CallError::unavailable(format!("host {host} is gone")).of_lost_host(host)
 }
 
 pub(crate) fn too_many_open() -> CallError {

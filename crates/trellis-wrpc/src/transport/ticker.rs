@@ -85,7 +85,8 @@ impl Shared {
         for gone in silent {
             let host = gone.host().unwrap_or(NAMELESS);
             tracing::info!(host, "a host with open calls fell silent");
-            let error = || CallError::unavailable(format!("host {host} fell silent"));
+            let error =
+                || CallError::unavailable(format!("host {host} fell silent")).of_lost_host(host);
             self.fail_calls_of(|peer| std::ptr::eq(peer, &*gone), error);
         }
         next

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use trellis_core::ErrorClass;
 use trellis_tests::NatsServer;
-use trellis_wrpc::{CallOptions, Config, Invocation, Offer, Reply, ServerConfig};
+use trellis_wrpc::{CallError, CallOptions, Config, Invocation, Offer, Reply, ServerConfig};
 
 use crate::support::{Host, class, connect, echo, round_trip, soon, target, within};
 
@@ -34,6 +34,61 @@ async fn a_function_that_nobody_serves_is_unavailable_at_once_and_did_not_run() 
         assert_eq!(class(call.result().await), ErrorClass::Unavailable);
     }
     host.is_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_meant_for_one_host_reaches_that_one_or_nobody() {
+    let nats = NatsServer::start();
+    let caller = Host::start(&nats, "a").await;
+    let (mut first, mut second) = (Host::start(&nats, "b").await, Host::start(&nats, "c").await);
+    for (host, id) in [(&mut first, "b"), (&mut second, "c")] {
+        host.serve("name", echo).await;
+        host.serve_at(id, move |invocation: Invocation| async move {
+            let meant = format!("lat.comp.wrpc.trellis.1.{id}.acme:demo/iface@0.1.0.name");
+            assert_eq!(invocation.subject(), meant);
+            assert!(invocation.is_of_ours());
+            Ok(Reply::value(id))
+        })
+        .await;
+    }
+    for _ in 0..8 {
+        for id in ["b", "c"] {
+            let target = target("name").at(id).unwrap();
+            let answer = caller.client.call(&target, "x".into(), soon()).await;
+            assert_eq!(answer.unwrap(), id);
+        }
+    }
+    let nobody = target("name").at("d").unwrap();
+    let error = caller.client.call(&nobody, "x".into(), soon()).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unavailable);
+    assert!(!error.may_have_run());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_before_it_began_arrives_as_that() {
+    let nats = NatsServer::start();
+    let caller = Host::start(&nats, "a").await;
+    let mut callee = Host::start(&nats, "b").await;
+    let unavailable = ErrorClass::Unavailable;
+    callee
+        .serve("gone", move |_: Invocation| async move {
+            Err(CallError::before_start(unavailable, "it was stopped"))
+        })
+        .await;
+    callee
+        .serve("broken", move |_: Invocation| async move {
+            Err(CallError::new(unavailable, "its own link is broken"))
+        })
+        .await;
+    for (function, may_have_run) in [("gone", false), ("broken", true)] {
+        let error = caller.call(function, "x").await.unwrap_err();
+        assert_eq!(
+            (error.class(), error.may_have_run()),
+            (unavailable, may_have_run)
+        );
+        assert_eq!(error.lost_host(), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,6 +50,14 @@ impl Host {
         self.transport.settle().await.unwrap();
     }
 
+    /// Serves every function to those who mean the host of this id and no other.
+    pub(crate) async fn serve_at(&mut self, id: &str, handler: impl Handler) {
+        let export = Export::all_at("lat", "comp", id).unwrap();
+        let served = self.server.serve(&export, handler).await.unwrap();
+        self.served.push(served);
+        self.transport.settle().await.unwrap();
+    }
+
     pub(crate) async fn call(
         &self,
         function: &str,
