@@ -56,12 +56,41 @@ impl Generation {
         function: &ExportedFunction,
         params: Bytes,
     ) -> Result<Bytes, CallError> {
+        let payload = self.checked(function, params)?;
+        let result = self.call(function, payload).await?;
+        Ok(result.into_bytes())
+    }
+
+    /// Calls an exported function as [`Self::call_wire`] does, but only where it need not wait for its turn.
+    ///
+    /// # Errors
+    /// As [`Self::call_wire`]; overloaded where all instances are busy.
+    ///
+    /// # Cancel safety
+    /// As [`Self::call_wire`].
+    pub async fn call_wire_at_once(
+        self: &Arc<Self>,
+        function: &ExportedFunction,
+        params: Bytes,
+    ) -> Result<Bytes, CallError> {
+        let payload = self.checked(function, params)?;
+        let deadline = Deadline::start(self.pool.limits().deadline);
+        let Some(permit) = Permit::try_enter(self) else {
+            return Err(CallError::new(
+                ErrorClass::Overloaded,
+                "all instances are busy",
+            ));
+        };
+        let result = permit.call(deadline, function, payload).await?;
+        Ok(result.into_bytes())
+    }
+
+    /// Checks that bytes from outside are the parameters of a function that passes nothing but values.
+    fn checked(&self, function: &ExportedFunction, params: Bytes) -> Result<Payload, CallError> {
         only_values(function)?;
         check(self, function, function.plan.params, &params)
             .map_err(|error| not_of_type("parameters", &error))?;
-        let payload = Payload::Scanned(params);
-        let result = self.call(function, payload).await?;
-        Ok(result.into_bytes())
+        Ok(Payload::Scanned(params))
     }
 
     /// Calls an exported function with dynamic values, which is tens to thousands of times slower than

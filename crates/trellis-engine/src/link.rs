@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use trellis_core::ErrorClass;
 use trellis_wire::FunctionType;
 use trellis_wire::plan::FunctionPlan;
@@ -223,38 +224,61 @@ impl LinkedFunction {
         })
     }
 
-    /// Calls whoever can answer: the component on this host while it has room, then whoever is
-    /// elsewhere, then the queue on this host.
+    /// Calls whoever can answer: the component on this host while it has room, then whoever has room
+    /// elsewhere, then the queue on this host, then the queues elsewhere.
     async fn call(&self, params: Payload, expires: Instant) -> Result<Payload, CallError> {
-        let route = self.route()?;
-        let remote = match (&route.local, route.remote) {
-            (Some((generation, resolved)), None) => {
-                return generation.call(&resolved.export, params).await;
-            }
+        let Route { local, remote } = self.route()?;
+        match (local, remote) {
+            (Some((generation, resolved)), None) => generation.call(&resolved.export, params).await,
             (Some((generation, resolved)), Some(remote)) => {
-                if let Some(permit) = Permit::try_enter(generation) {
+                if let Some(permit) = Permit::try_enter(&generation) {
                     let deadline = Deadline::start(generation.pool.limits().deadline);
                     return permit.call(deadline, &resolved.export, params).await;
                 }
-                remote
+                let here = (&generation, &*resolved);
+                self.overflow(here, &*remote, params.into_bytes(), expires)
+                    .await
             }
-            (None, Some(remote)) => remote,
-            (None, None) => return Err(self.slot.unsatisfied()),
-        };
-        let params = params.into_bytes();
-        let reference = &self.function.reference;
-        let answer = remote.call(reference, params.clone(), expires).await;
-        match (answer, route.local) {
-            (Ok(result), _) => {
-                remote::check_result(reference, &result)?;
-                Ok(Payload::Scanned(result))
+            (None, Some(remote)) => {
+                let params = params.into_bytes();
+                let reference = &self.function.reference;
+                self.take(remote.call(reference, params, expires).await)
             }
-            (Err(error), Some((generation, resolved))) if error.did_not_run() => {
-                let params = Payload::Scanned(params);
-                generation.call(&resolved.export, params).await
-            }
-            (Err(error), _) => Err(error),
+            (None, None) => Err(self.slot.unsatisfied()),
         }
+    }
+
+    /// Makes a call for which the component on this host has no room now.
+    async fn overflow(
+        &self,
+        (generation, resolved): (&Arc<Generation>, &Resolved),
+        remote: &dyn RemoteTarget,
+        params: Bytes,
+        expires: Instant,
+    ) -> Result<Payload, CallError> {
+        let reference = &self.function.reference;
+        let at_once = remote.call_at_once(reference, params.clone(), expires);
+        match at_once.await {
+            Err(error) if error.did_not_run() => {}
+            answer => return self.take(answer),
+        }
+        let waiting = Payload::Scanned(params.clone());
+        match generation.call(&resolved.export, waiting).await {
+            Err(full) if full.class == ErrorClass::Overloaded && full.did_not_run() => {
+                match remote.call(reference, params, expires).await {
+                    Err(error) if error.did_not_run() => Err(full),
+                    answer => self.take(answer),
+                }
+            }
+            answer => answer,
+        }
+    }
+
+    /// Checks what came from elsewhere.
+    fn take(&self, answer: Result<Bytes, CallError>) -> Result<Payload, CallError> {
+        let result = answer?;
+        remote::check_result(&self.function.reference, &result)?;
+        Ok(Payload::Scanned(result))
     }
 
     fn route(&self) -> Result<Route, CallError> {

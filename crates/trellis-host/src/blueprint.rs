@@ -35,8 +35,38 @@ pub(crate) struct WiredLink {
     pub(crate) target: ComponentId,
     pub(crate) kind: TargetKind,
     pub(crate) target_config: BTreeMap<String, String>,
+    pub(crate) retry: Retry,
     /// Its place in the manifest, where it has one.
     pub(crate) span: Span,
+}
+
+/// Whether a call along a link is made again when the host that worked on it was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Never: it may have run.
+    #[default]
+    Never,
+    /// Once, elsewhere: to run twice comes to the same as once.
+    Idempotent,
+}
+
+/// The key in the source config of a link that says whether its calls may run twice.
+pub(crate) const RETRY_KEY: &str = "retry";
+
+impl Retry {
+    /// Reads it from the source config of a link.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for people; then nothing is made again.
+    pub(crate) fn of(source_config: &BTreeMap<String, String>) -> Result<Self, String> {
+        match source_config.get(RETRY_KEY).map(String::as_str) {
+            None | Some("never") => Ok(Self::Never),
+            Some("idempotent") => Ok(Self::Idempotent),
+            Some(other) => Err(format!(
+                "{RETRY_KEY} is {other:?}; a link says `idempotent` or `never`"
+            )),
+        }
+    }
 }
 
 /// What a link leads to.
@@ -93,5 +123,20 @@ impl Blueprint {
             || self.config != other.config
             || self.allow != other.allow
             || fixed(self) != fixed(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_says_whether_its_calls_may_run_twice() {
+        let config = |text: &str| BTreeMap::from([(RETRY_KEY.to_owned(), text.to_owned())]);
+        assert_eq!(Retry::of(&BTreeMap::new()), Ok(Retry::Never));
+        assert_eq!(Retry::of(&config("never")), Ok(Retry::Never));
+        assert_eq!(Retry::of(&config("idempotent")), Ok(Retry::Idempotent));
+        let error = Retry::of(&config("Idempotent"));
+        assert!(error.is_err_and(|text| text.contains("`idempotent`")));
     }
 }

@@ -33,6 +33,9 @@ pub(crate) trait RemoteCalls: Send + Sync {
     /// Returns what answers the calls of `source` along `link` elsewhere.
     fn target(&self, source: &ComponentId, link: &WiredLink) -> Arc<dyn RemoteTarget>;
 
+    /// Returns what answers those of them for which this host, which runs the target too, has no room.
+    fn overflow(&self, source: &ComponentId, link: &WiredLink) -> Arc<dyn RemoteTarget>;
+
     /// Returns the key-value provider at the end of `link`.
     ///
     /// # Errors
@@ -277,9 +280,9 @@ fn target(
     link: &WiredLink,
     around: Surroundings<'_>,
 ) -> Result<(LinkTarget, Tier), Fault> {
-    let remote = || around.remote.map(|it| it.target(&blueprint.id, link));
     let Some(neighbour) = around.neighbours.get(&link.target) else {
-        let remote = remote().ok_or_else(|| not_started(link))?;
+        let remote = around.remote.ok_or_else(|| not_started(link))?;
+        let remote = remote.target(&blueprint.id, link);
         let target = LinkTarget {
             local: None,
             remote: Some(remote),
@@ -290,7 +293,7 @@ fn target(
     let overflow = around
         .remote
         .filter(|it| it.runs_elsewhere(&link.target))
-        .and_then(|_| remote());
+        .map(|it| it.overflow(&blueprint.id, link));
     let target = LinkTarget {
         local: Some(LocalTarget {
             handle: neighbour.handle.clone(),

@@ -20,6 +20,7 @@ mod providers;
 mod recall;
 mod recollection;
 mod remote;
+mod runners;
 mod serving;
 mod state_watch;
 mod store_work;
@@ -408,8 +409,8 @@ impl Node {
 
     /// Takes note of what other hosts run: their instances take what is too much for this host.
     fn take_news(&mut self, news: elsewhere::News) {
-        self.elsewhere.take(news, Instant::now());
-        if self.calls.set_elsewhere(self.elsewhere.components()) {
+        let has_changed = self.elsewhere.take(news, Instant::now());
+        if has_changed && self.calls.set_runners(self.elsewhere.runners()) {
             self.is_dirty = true;
         }
         for host in self.elsewhere.take_gone() {

@@ -12,7 +12,7 @@ use trellis_manifest::{
     Component, ComponentKind, ConfigSet, Diagnostic, ImageRef, Link, Origin, Span,
 };
 
-use crate::blueprint::{Blueprint, TargetKind, WiredLink};
+use crate::blueprint::{Blueprint, Retry, TargetKind, WiredLink};
 use crate::built_in::{self, BuiltIn};
 use crate::deployable::Deployable;
 use crate::error::Problem;
@@ -192,6 +192,7 @@ impl<'a> Wirer<'a> {
                 continue;
             };
             let target_config = self.merge(index, &link.target_config);
+            let retry = self.retry(index, link);
             if kind == TargetKind::BuiltIn(BuiltIn::HttpClient) {
                 allow = self.allow_list(index, link, &target_config);
             }
@@ -203,6 +204,7 @@ impl<'a> Wirer<'a> {
                     target: target.clone(),
                     kind,
                     target_config: target_config.clone(),
+                    retry,
                     span: place.span,
                 });
             }
@@ -247,6 +249,16 @@ impl<'a> Wirer<'a> {
             built_in.offer()
         );
         self.problem(index, span, message, Some(hint));
+    }
+
+    fn retry(&mut self, index: usize, link: &Link) -> Retry {
+        let config = self.merge(index, &link.source_config);
+        Retry::of(&config).unwrap_or_else(|message| {
+            let place = link.source_config.first();
+            let span = place.map_or(link.span, |config| config.span);
+            self.problem(index, span, message, None);
+            Retry::Never
+        })
     }
 
     fn allow_list(

@@ -1,7 +1,10 @@
 //! Instances shared out over hosts, and calls from one to another.
 
-use serde_json::json;
-use trellis_tests::{Application, Entry, Site, at_once, get, guest, wait_until};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::{Value, json};
+use trellis_tests::{Application, Entry, Report, Site, at_once, get, guest, wait_until};
 
 use super::{hosts_of, is_answered, link_web, load, serve_web};
 
@@ -85,32 +88,124 @@ fn a_counter_keeps_its_values_with_a_provider_of_another_host() {
     assert_eq!(count(&get(address, "/apples").text()), before + 1);
 }
 
-#[test]
-fn http_that_a_host_has_no_room_for_may_be_taken_by_another() {
-    const CALLS: usize = 8;
-    /// One that runs and one that waits.
-    const HERE: usize = 2;
-    let mut site = Site::of(0);
-    let command = site.host_command('a');
-    let limited = Entry::new("web", "misbehaver").limits(json!({ "instances": 1, "queue": 1 }));
+/// One instance, with room for one request more.
+fn start_narrow(site: &mut Site, zone: char) {
+    let limits = json!({ "instances": 1, "queue": 1 });
+    start_limited(site, zone, "misbehaver", limits);
+}
+
+/// Starts a host that runs `guest` as `shop-web` within `limits`.
+fn start_limited(site: &mut Site, zone: char, guest: &str, limits: Value) {
+    let command = site.host_command(zone);
+    let limited = Entry::new("web", guest).limits(limits);
     let manifest = Application::new("shop")
         .component(limited)
         .write(command.home());
     site.hosts.push(command.arg(manifest).up());
+}
+
+/// More requests at a time than a narrow host has room for.
+const CALLS: usize = 8;
+
+fn all_at_once(address: SocketAddr, path: &'static str) -> Report {
+    at_once(address, "any", CALLS, CALLS, |_| path.to_owned())
+}
+
+#[test]
+fn http_that_a_host_has_no_room_for_is_taken_by_another_that_has() {
+    let mut site = Site::of(0);
+    start_narrow(&mut site, 'a');
     site.hosts.push(site.host_command('b').up());
     let address = site.serve(0, "shop-web");
     assert!(is_answered(address, "/"));
     let second = site.hosts[1].host_id();
-    site.start(
-        "misbehaver",
-        "shop-web",
-        &["--instances", "8", "--host", &second],
-    );
+    let more = ["--instances", "8", "--host", &second];
+    site.start("misbehaver", "shop-web", &more);
     wait_until("the first host knows of the second", || {
-        let report = at_once(address, "any", CALLS, CALLS, |_| "/sleep?ms=300".to_owned());
-        assert!(report.failures.is_empty(), "{:?}", report.failures);
-        // NATS may choose the full host again; what is more than its own room was taken elsewhere.
-        let taken = report.answers.iter().filter(|it| it.0.status == 200);
-        taken.count() > HERE
+        all_at_once(address, "/sleep?ms=300").count(200) == CALLS
     });
+    // None comes back to the full host.
+    for _ in 0..10 {
+        all_at_once(address, "/sleep?ms=100").assert_all_ok(CALLS);
+    }
+    let answers = std::thread::scope(|scope| {
+        let post = || post(address, "/echo", &[7; 700_000]);
+        let workers: Vec<_> = (0..CALLS).map(|_| scope.spawn(post)).collect();
+        let join = |it: std::thread::ScopedJoinHandle<'_, Vec<u8>>| it.join().unwrap();
+        workers.into_iter().map(join).collect::<Vec<_>>()
+    });
+    for answer in answers {
+        let text = String::from_utf8_lossy(&answer[..answer.len().min(200)]);
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        let sent = answer.iter().filter(|byte| **byte == 7).count();
+        assert_eq!(sent, 700_000, "{text}");
+    }
+}
+
+/// Posts a body to `path` and returns all that is answered.
+fn post(address: SocketAddr, path: &str, body: &[u8]) -> Vec<u8> {
+    let mut connection = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: any\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let mut sending = connection.try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let sent = sending.write_all(head.as_bytes());
+            // A refusal may come before all is sent.
+            let _ = sent.and_then(|()| sending.write_all(body));
+        });
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        answer
+    })
+}
+
+#[test]
+fn http_that_no_host_has_room_for_is_refused() {
+    let mut site = Site::of(0);
+    for zone in ['a', 'b'] {
+        start_narrow(&mut site, zone);
+    }
+    let address = site.serve(0, "shop-web");
+    wait_until("the first host knows of the second", || {
+        let report = all_at_once(address, "/sleep?ms=500");
+        assert!(report.failures.is_empty(), "{report}");
+        report.count(200) == 4
+    });
+    let report = all_at_once(address, "/sleep?ms=500");
+    assert!(report.count(200) >= 4 && report.count(503) > 0, "{report}");
+    for (refused, _) in report.with(503) {
+        assert_eq!(refused.header("x-trellis-error"), Some("overloaded"));
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+}
+
+#[test]
+fn calls_that_a_host_has_no_room_for_are_taken_by_another_that_has() {
+    let mut site = Site::of(0);
+    // Each call spins for a while, then traps; one that nobody takes is refused.
+    let spin = json!({ "instances": 1, "queue": 1, "cpuTime": "60ms" });
+    start_limited(&mut site, 'a', "callee", spin);
+    let first = site.hosts[0].host_id();
+    let more = ["--instances", "8", "--host", &first];
+    site.start("caller", "caller", &more);
+    let link = ["caller", "shop-web", "trellis-test", "types"];
+    let more = ["--interface", "bench,deeds"];
+    site.ask(&[&["link", "put"], &link[..], &more[..]].concat());
+    let address = site.serve(0, "caller");
+    wait_until("the link is bound", || is_answered(address, "/nop"));
+    let alone = all_at_once(address, "/spin");
+    assert!(alone.count(503) > 0, "one host is not enough: {alone}");
+
+    let spin = json!({ "instances": 8, "cpuTime": "60ms" });
+    start_limited(&mut site, 'b', "callee", spin);
+    wait_until("the first host knows of the second", || {
+        all_at_once(address, "/spin").count(500) == CALLS
+    });
+    for _ in 0..5 {
+        let report = all_at_once(address, "/spin");
+        assert_eq!(report.count(500), CALLS, "{report}");
+    }
 }

@@ -53,6 +53,41 @@ fn after_a_kill_callers_get_a_typed_answer_and_the_next_call_goes_elsewhere() {
 }
 
 #[test]
+fn a_kill_fails_no_call_that_may_be_repeated() {
+    let mut site = Site::of(3);
+    let [first, second, third] = [0, 1, 2].map(|it: usize| site.hosts[it].host_id());
+    for host in [&second, &third] {
+        site.start("to_upper_upper", "upper", &["--host", host]);
+        site.start("misbehaver", "pages", &["--host", host]);
+    }
+    site.start("to_upper_http", "web", &["--host", &first]);
+    site.ask(&["config", "put", "may-repeat", "retry=idempotent"]);
+    let link = ["link", "put", "web", "upper", "trellis-examples", "text"];
+    let more = ["--interface", "upper", "--source-config", "may-repeat"];
+    site.ask(&[&link[..], &more[..]].concat());
+    let calls = site.serve(0, "web");
+    wait_until("the link is bound", || is_answered(calls, "/bound"));
+    // What only reads may be repeated without being marked.
+    let pages = site.serve(0, "pages");
+    wait_until("the other hosts answer", || is_answered(pages, "/"));
+
+    let running = [
+        load(calls, "/far", 100, 8).start(),
+        load(pages, "/sleep?ms=20", 100, 8).start(),
+    ];
+    wait_until("calls are under way", || is_answered(calls, "/far"));
+    site.hosts[2].signal(Signal::KILL);
+    let _ = site.hosts[2].wait();
+    // Long enough for calls in flight to end, one way or the other.
+    std::thread::sleep(TYPED_ANSWER_MAX);
+    for report in running.map(|it| it.stop()) {
+        report.assert_all_ok(100);
+        let slowest = report.percentile(200, 100);
+        assert!(slowest < TYPED_ANSWER_MAX, "{slowest:?}");
+    }
+}
+
+#[test]
 fn an_http_server_reaches_a_component_elsewhere_and_a_kill_ends_what_is_in_flight() {
     let mut site = Site::of(0);
     let command = site.host_command('a').args(["--metrics", "127.0.0.1:0"]);
@@ -87,6 +122,39 @@ fn an_http_server_reaches_a_component_elsewhere_and_a_kill_ends_what_is_in_fligh
         "{:?}",
         killed.elapsed()
     );
+}
+
+#[test]
+fn changes_are_made_by_another_host_while_one_hears_nothing() {
+    let site = Site::of(2);
+    wait_until("both hosts have joined", || {
+        hosts(&site)
+            .iter()
+            .filter(|it| it["mode"] == "joined")
+            .count()
+            == 2
+    });
+    site.hosts[1].signal(Signal::STOP);
+    // Each goes to the deaf host first with a chance of a half.
+    for round in 0..4 {
+        let setting = format!("round={round}");
+        site.ask(&["config", "put", "carts", &setting, "--timeout", "20s"]);
+        let link = [
+            "web",
+            "cart",
+            "acme",
+            "shop",
+            "--interface",
+            "cart",
+            "--timeout",
+            "20s",
+        ];
+        site.ask(&[&["link", "put"], &link[..]].concat());
+        site.ask(&["link", "del", "web", "acme", "shop", "--timeout", "20s"]);
+    }
+    let found = site.ask(&["config", "get", "carts", "--timeout", "20s"]);
+    assert_eq!(found["values"]["round"], "3", "{found}");
+    site.hosts[1].signal(Signal::CONT);
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub trait RemoteTarget: Send + Sync + 'static {
     ///
     /// # Errors
     /// By class. An error of the classes unavailable, overloaded and denied says that the function did
-    /// not run, and the call may then be made again on this host; where it did run, mark the error with
-    /// [`CallError::having_run`].
+    /// not run, or may run again, and the call may then be made again on this host; where it did run,
+    /// mark the error with [`CallError::having_run`].
     ///
     /// # Cancel safety
     /// The caller drops the future when it goes away; the call should then be cancelled.
@@ -44,6 +44,23 @@ pub trait RemoteTarget: Send + Sync + 'static {
         params: Bytes,
         expires: Instant,
     ) -> Result<Bytes, CallError>;
+
+    /// Calls `function` as [`Self::call`] does, but only whoever need not let it wait for its turn: it can
+    /// wait on the caller's own host as well. Where nobody is told apart by that, it is the same.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::call`].
+    async fn call_at_once(
+        &self,
+        function: &FunctionRef,
+        params: Bytes,
+        expires: Instant,
+    ) -> Result<Bytes, CallError> {
+        self.call(function, params, expires).await
+    }
 
     /// Calls `function`, which passes streams or futures, as [`Self::call`] does. The transport takes
     /// `outbound`, the streams and futures of the parameters, to the other end and goes on with it after

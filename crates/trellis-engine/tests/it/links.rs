@@ -1,11 +1,14 @@
 //! Links between components: on this host, elsewhere, and changed while they are in use.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use trellis_core::{ErrorClass, Limits};
 use trellis_engine::{
-    CallError, ComponentHandle, Engine, Generation, LinkSlot, LinkTarget, LocalTarget,
+    CallError, ComponentHandle, Engine, FunctionRef, Generation, LinkSlot, LinkTarget, LocalTarget,
+    RemoteTarget,
 };
 use trellis_wire::{Type, Value};
 use wit_component::StringEncoding;
@@ -251,5 +254,88 @@ async fn stores_with_an_event_loop_call_each_other() {
         let caller = deploy_linked(&engine, compiled, &slot, Limits::default()).await;
         let params = encode(&ty, &value);
         assert_eq!(call(&caller, params.clone()).await.unwrap(), params);
+    }
+}
+
+/// Somebody elsewhere who has a free instance, or a queue, or neither, and notes how it was asked.
+struct Choosy {
+    is_free: bool,
+    has_queue: bool,
+    asked: Mutex<Vec<&'static str>>,
+}
+
+impl Choosy {
+    fn answer(&self, how: &'static str, params: Bytes, takes: bool) -> Result<Bytes, CallError> {
+        self.asked.lock().unwrap().push(how);
+        match takes {
+            true => Ok(params),
+            false => Err(CallError::new(ErrorClass::Overloaded, "full elsewhere")),
+        }
+    }
+}
+
+#[async_trait]
+impl RemoteTarget for Choosy {
+    async fn call(&self, _: &FunctionRef, params: Bytes, _: Instant) -> Result<Bytes, CallError> {
+        self.answer("waiting", params, self.has_queue)
+    }
+
+    async fn call_at_once(
+        &self,
+        _: &FunctionRef,
+        params: Bytes,
+        _: Instant,
+    ) -> Result<Bytes, CallError> {
+        self.answer("at once", params, self.is_free)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_elsewhere_only_when_it_cannot_wait_here() {
+    let engine = engine();
+    for (is_free, has_queue, asked, answered) in [
+        (true, true, &["at once"][..], true),
+        (false, true, &["at once", "waiting"], true),
+        (false, false, &["at once", "waiting"], false),
+    ] {
+        let elsewhere = Arc::new(Choosy {
+            is_free,
+            has_queue,
+            asked: Mutex::default(),
+        });
+        let inner = Arc::new(Mirror {
+            gate: tokio::sync::Semaphore::new(0),
+            ..Mirror::default()
+        });
+        let limits = Limits {
+            instances_max: 1,
+            calls_queued_max: 0,
+            ..Limits::default()
+        };
+        let callee = deploy_text(&engine, &slot(remote(&inner)), limits).await;
+        let target = LinkTarget {
+            remote: Some(elsewhere.clone()),
+            ..local(callee)
+        };
+        let caller = deploy_text(&engine, &slot(target), Limits::default()).await;
+        let (first, second) = tokio::join!(call(&caller, text("first")), async {
+            inner.wait_for(1).await;
+            let second = call(&caller, text("second")).await;
+            inner.gate.add_permits(1);
+            second
+        });
+        assert_eq!(first.unwrap(), text("first"));
+        assert_eq!(*elsewhere.asked.lock().unwrap(), asked);
+        match second {
+            Ok(result) => assert!(answered && result == text("second")),
+            Err(error) => {
+                // The refusal of this host, which says what to change.
+                assert!(
+                    !answered && error.message().contains("limits.queue"),
+                    "{error}"
+                );
+                assert_eq!(error.class, ErrorClass::Overloaded);
+            }
+        }
     }
 }

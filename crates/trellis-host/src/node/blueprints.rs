@@ -11,7 +11,7 @@ use trellis_core::{ComponentId, Limits, LinkName, WitInterface};
 use trellis_manifest::{ImageRef, Span};
 use trellis_node::ComponentSettings;
 
-use crate::blueprint::{Blueprint, TargetKind, WiredLink};
+use crate::blueprint::{Blueprint, Retry, TargetKind, WiredLink};
 use crate::built_in::BuiltIn;
 
 /// What the lattice says at present.
@@ -34,7 +34,11 @@ pub(super) fn blueprint(
     let mut allow = None;
     let mut links = Vec::new();
     for link in &said.links {
-        for wired in wire(link, said) {
+        let retry = Retry::of(&(said.merged)(&link.source_config)).unwrap_or_else(|why| {
+            notes.push(format!("the link to {}: {why}", link.target));
+            Retry::Never
+        });
+        for wired in wire(link, retry, said) {
             if wired.kind == TargetKind::BuiltIn(BuiltIn::HttpClient) {
                 allow = Some(allow_list(&wired, &mut notes));
             }
@@ -55,7 +59,11 @@ pub(super) fn blueprint(
 }
 
 /// Takes a link apart into its interfaces. Names that no component can have are left out.
-fn wire<'a>(link: &'a Link, said: &'a Said<'_>) -> impl Iterator<Item = WiredLink> + 'a {
+fn wire<'a>(
+    link: &'a Link,
+    retry: Retry,
+    said: &'a Said<'_>,
+) -> impl Iterator<Item = WiredLink> + 'a {
     let target = ComponentId::new(&link.target).ok();
     let name = LinkName::new(&link.name).ok();
     link.interfaces.iter().filter_map(move |interface| {
@@ -80,6 +88,7 @@ fn wire<'a>(link: &'a Link, said: &'a Said<'_>) -> impl Iterator<Item = WiredLin
             kind,
             target,
             target_config: (said.merged)(&link.target_config),
+            retry,
             span: Span::at(1, 1),
         })
     })

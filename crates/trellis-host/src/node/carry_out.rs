@@ -7,7 +7,7 @@ use trellis_core::{ComponentId, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
 use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, Note};
 
-use super::serving::{self, Service};
+use super::serving::{self, Place, Service};
 use super::{Done, JoinError, Node, store_work};
 
 impl Node {
@@ -16,8 +16,9 @@ impl Node {
         let mut adopted = Vec::new();
         for (id, running) in self.host.catalog.iter() {
             if self.was_reached {
-                let (lattice, compiled) = (self.lattice.name(), &running.code.compiled);
-                let service = Service::open(&self.server, lattice, &running.handle, compiled);
+                let compiled = &running.code.compiled;
+                let place = Place::new(&self.lattice, &self.host_id);
+                let service = Service::open(&self.server, place, &running.handle, compiled);
                 self.services.insert(id.clone(), service.await?);
             }
             let settings = ComponentSettings {

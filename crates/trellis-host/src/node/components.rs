@@ -8,7 +8,7 @@ use trellis_node::{ComponentAction, ComponentSettings, ComponentWork, Input, Out
 
 use super::blueprints::{self, Said};
 use super::remote::LatticeCalls;
-use super::serving::{self, Service};
+use super::serving::{self, Place, Service};
 use super::{Done, Node};
 use crate::blueprint::Blueprint;
 use crate::catalog::Running;
@@ -277,8 +277,8 @@ impl Node {
         self.memory.touch();
         // Before the lattice was reached, subscriptions would only pile up.
         if self.was_reached && !(is_same_code && self.services.contains_key(id)) {
-            let lattice = self.lattice.name();
-            let service = Service::open(&self.server, lattice, &handle, &compiled).await;
+            let place = Place::new(&self.lattice, &self.host_id);
+            let service = Service::open(&self.server, place, &handle, &compiled).await;
             let service = service.map_err(|error| with_causes(&error))?;
             // The old subscriptions end only now that the new ones stand.
             if let Some(old) = self.services.insert(id.clone(), service) {

@@ -12,6 +12,7 @@ use trellis_wrpc::SubjectError;
 
 use super::Node;
 use super::blueprints::{self, WantedRoute};
+use super::runners::Way;
 use super::twins::REQUEST_DEADLINE;
 use crate::built_in::BuiltIn;
 use crate::http_route::{HttpEntrance, HttpOverflow, HttpRoute};
@@ -122,10 +123,10 @@ impl Node {
         server: &ComponentId,
         route: WantedRoute,
     ) -> Result<(PlannedRoute, LinkReport), SubjectError> {
-        let elsewhere = || {
+        let elsewhere = |way| {
             let deadline = route.deadline.unwrap_or(REQUEST_DEADLINE);
-            let (link, component) = (&route.link, &route.component);
-            self.calls.http(server, link, component, deadline)
+            let ends = self.calls.ends(server, &route.link, &route.component);
+            self.calls.http(ends, deadline, way)
         };
         let here = self.host.catalog.get(&route.component);
         let here = here.map(|running| HttpRoute {
@@ -133,11 +134,11 @@ impl Node {
         });
         let (entrance, tier): (Arc<dyn HttpEntrance>, Tier) = match here {
             Some(here) if self.calls.runs_elsewhere(&route.component) => {
-                let elsewhere = Arc::new(elsewhere()?);
+                let elsewhere = Arc::new(elsewhere(Way::Others)?);
                 (Arc::new(HttpOverflow { here, elsewhere }), Tier::Process)
             }
             Some(here) => (Arc::new(here), Tier::Process),
-            None => (Arc::new(elsewhere()?), Tier::Remote),
+            None => (Arc::new(elsewhere(Way::Anybody)?), Tier::Remote),
         };
         let report = LinkReport {
             source: server.clone(),

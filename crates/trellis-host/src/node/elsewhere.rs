@@ -1,12 +1,15 @@
 //! What the other hosts of the lattice run, as far as they tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{SelectAll, StreamExt};
 use trellis_control::{CloudEvent, Event, EventKind, HostId, Subjects};
 use trellis_core::ComponentId;
 use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
+
+use super::runners::OtherHost;
 
 /// A host that told nothing for so long is not counted on: three heartbeats of 30 s and a bit.
 const SILENCE_MAX: Duration = Duration::from_secs(100);
@@ -26,11 +29,12 @@ const KINDS: [EventKind; 3] = [
 pub(super) struct Elsewhere {
     own: HostId,
     events: SelectAll<Subscription>,
-    hosts: BTreeMap<String, OtherHost>,
+    hosts: BTreeMap<String, Known>,
     gone: Vec<String>,
 }
 
-struct OtherHost {
+struct Known {
+    host: Arc<OtherHost>,
     components: BTreeSet<ComponentId>,
     heard: Instant,
 }
@@ -76,51 +80,64 @@ impl Elsewhere {
         }
     }
 
-    /// Takes note of what another host told at `now`.
-    pub(super) fn take(&mut self, News(event): News, now: Instant) {
+    /// Takes note of what another host told at `now`. Returns whether something runs elsewhere than before.
+    pub(super) fn take(&mut self, News(event): News, now: Instant) -> bool {
+        let known = self.hosts.len();
         self.hosts
             .retain(|_, host| now.duration_since(host.heard) < SILENCE_MAX);
-        let source = event.source;
-        match event.event {
+        let is_silent = self.hosts.len() < known;
+        is_silent | self.take_event(event.source, event.event, now)
+    }
+
+    fn take_event(&mut self, source: String, event: Event, now: Instant) -> bool {
+        match event {
             Event::HostHeartbeat(inventory) => {
                 let ids = inventory.components.iter().map(|it| it.id.as_str());
                 let components = ids.filter_map(|id| ComponentId::new(id).ok());
                 let components = components.take(COMPONENTS_MAX).collect();
-                if let Some(host) = self.host(source, now) {
-                    host.components = components;
-                }
+                let Some(host) = self.host(source, now) else {
+                    return false;
+                };
+                let was = std::mem::replace(&mut host.components, components);
+                was != host.components
             }
             Event::ComponentScaled(scaled) => {
                 let Ok(id) = ComponentId::new(&scaled.component_id) else {
-                    return;
+                    return false;
                 };
                 let Some(host) = self.host(source, now) else {
-                    return;
+                    return false;
                 };
                 if scaled.max_instances == 0 {
-                    host.components.remove(&id);
-                } else if host.components.len() < COMPONENTS_MAX {
-                    host.components.insert(id);
+                    host.components.remove(&id)
+                } else {
+                    host.components.len() < COMPONENTS_MAX && host.components.insert(id)
                 }
             }
             Event::HostStopped(_) => {
-                self.hosts.remove(&source);
+                let was_known = self.hosts.remove(&source).is_some();
                 self.gone.push(source);
+                was_known
             }
-            _ => {}
+            _ => false,
         }
     }
 
-    fn host(&mut self, id: String, now: Instant) -> Option<&mut OtherHost> {
+    /// Returns what is known of a host that was heard; none where there are too many, or it has an id
+    /// that no host can have.
+    fn host(&mut self, id: String, now: Instant) -> Option<&mut Known> {
         if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&id) {
             return None;
         }
-        let host = self.hosts.entry(id).or_insert_with(|| OtherHost {
+        let host_id = HostId::new(&id).ok()?;
+        let known = self.hosts.entry(id).or_insert_with(|| Known {
+            host: OtherHost::new(host_id),
             components: BTreeSet::new(),
             heard: now,
         });
-        host.heard = now;
-        Some(host)
+        known.heard = now;
+        known.host.heard();
+        Some(known)
     }
 
     /// Tells whether no other host is known.
@@ -128,10 +145,16 @@ impl Elsewhere {
         self.hosts.is_empty()
     }
 
-    /// Returns everything that runs on some other host.
-    pub(super) fn components(&self) -> BTreeSet<ComponentId> {
-        let hosts = self.hosts.values();
-        hosts.flat_map(|host| host.components.clone()).collect()
+    /// Returns everything that runs on some other host, and on which.
+    pub(super) fn runners(&self) -> BTreeMap<ComponentId, Vec<Arc<OtherHost>>> {
+        let mut runners: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for known in self.hosts.values() {
+            for id in &known.components {
+                let hosts = runners.entry(id.clone()).or_default();
+                hosts.push(known.host.clone());
+            }
+        }
+        runners
     }
 
     /// Returns the hosts that said that they stopped, once each.

@@ -8,7 +8,7 @@ use trellis_node::{Adopted, ComponentSettings, Input, ProviderSettings};
 
 use super::components::{Order, Purpose};
 use super::recollection::{Recollection, RecollectionFile};
-use super::serving::Service;
+use super::serving::{Place, Service};
 use super::state_watch::LatticeState;
 use super::{Done, Node, blueprints, providers};
 
@@ -163,8 +163,9 @@ impl Node {
             if self.services.contains_key(id) {
                 continue;
             }
-            let (lattice, compiled) = (self.lattice.name(), &running.code.compiled);
-            match Service::open(&self.server, lattice, &running.handle, compiled).await {
+            let compiled = &running.code.compiled;
+            let place = Place::new(&self.lattice, &self.host_id);
+            match Service::open(&self.server, place, &running.handle, compiled).await {
                 Ok(service) => {
                     self.services.insert(id.clone(), service);
                 }

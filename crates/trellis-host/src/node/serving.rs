@@ -1,40 +1,64 @@
 //! Components of this host, served to callers on other hosts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use trellis_control::HostId;
 use trellis_core::{ErrorClass, LatticeName, with_causes};
 use trellis_engine::{
     ChannelSource, Compiled, ComponentHandle, ExportedFunction, Generation, Inbound,
 };
+use trellis_lattice::Lattice;
 use trellis_wrpc::{
     CallError, Export, Handler, IndexPath, Invocation, Reply, ServeError, Served, Server, Transport,
 };
 
+use super::remote::AT_ONCE_HEADER;
 use super::streams::{self, Arriving};
-use super::twins::HttpService;
+use super::twins::{HttpService, ServedHttp};
 
 /// The functions of one component in service. Dropping it takes them out.
 pub(crate) struct Service {
     functions: Vec<Served>,
     http: Option<HttpService>,
+    /// All of them, for those who mean this host alone.
+    here: Option<Served>,
+}
+
+/// Where a component is served.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    lattice: &'a LatticeName,
+    host: &'a HostId,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn new(lattice: &'a Lattice, host: &'a HostId) -> Self {
+        Self {
+            lattice: lattice.name(),
+            host,
+        }
+    }
 }
 
 impl Service {
     /// Serves every function of `compiled` that passes what can cross a link, and HTTP where it answers
-    /// that, by whatever `handle` runs when it is called.
+    /// that, by whatever `handle` runs when it is called: to all who share the calls of the component,
+    /// and to those who mean this host.
     ///
     /// # Errors
     /// A connection that does not take the subscription.
-    pub(crate) async fn open(
+    pub(super) async fn open(
         server: &Server,
-        lattice: &LatticeName,
+        Place { lattice, host }: Place<'_>,
         handle: &Arc<ComponentHandle>,
         compiled: &Compiled,
     ) -> Result<Self, ServeError> {
         let mut functions = Vec::new();
+        let mut here = ServedHere::default();
         for signature in compiled.functions() {
             if compiled
                 .function(&signature.interface, &signature.function)
@@ -56,19 +80,37 @@ impl Service {
                     continue;
                 }
             };
-            let served = ServedFunction {
+            let served = ServedFunction(Arc::new(FunctionInService {
                 handle: handle.clone(),
                 interface: signature.interface,
                 function: signature.function,
                 resolved: ArcSwapOption::empty(),
-            };
+            }));
+            if let Ok(subject) = export.subject_at(host.as_str()) {
+                here.functions.insert(subject, served.clone());
+            }
             functions.push(server.serve(&export, served).await?);
         }
         let mut http = None;
         if answers_http(compiled) {
             http = HttpService::open(server, lattice, handle.id(), handle.clone()).await?;
+            let subject = http.as_ref().and_then(|http| http.subject_at(host));
+            here.http = subject.map(|subject| (subject, ServedHttp::new(handle.clone())));
         }
-        Ok(Self { functions, http })
+        let all = Export::all_at(lattice.as_str(), handle.id().as_str(), host.as_str());
+        let here = match all {
+            Ok(all) => Some(server.serve(&all, here).await?),
+            Err(error) => {
+                let component_id = handle.id().as_str();
+                tracing::warn!(component_id, %error, "what other hosts have no room for does not come here");
+                None
+            }
+        };
+        Ok(Self {
+            functions,
+            http,
+            here,
+        })
     }
 
     /// Takes the functions out of service and waits until no more calls can come.
@@ -79,7 +121,12 @@ impl Service {
                 http.leave().await;
             }
         };
-        tokio::join!(join_all(leaving), http);
+        let here = async {
+            if let Some(here) = self.here {
+                here.leave().await;
+            }
+        };
+        tokio::join!(join_all(leaving), http, here);
     }
 }
 
@@ -101,8 +148,37 @@ pub(super) async fn settle(transport: &Transport) {
     }
 }
 
+/// Everything of one component, for those who mean this host. One subscription for all of it: these calls
+/// are rare, and a component may export many functions.
+#[derive(Default)]
+struct ServedHere {
+    /// By the subject of each.
+    functions: BTreeMap<String, ServedFunction>,
+    http: Option<(String, ServedHttp<Arc<ComponentHandle>>)>,
+}
+
+impl Handler for ServedHere {
+    async fn handle(&self, invocation: Invocation) -> Result<Reply, CallError> {
+        if let Some(function) = self.functions.get(invocation.subject()) {
+            return function.handle(invocation).await;
+        }
+        match &self.http {
+            Some((subject, http)) if subject == invocation.subject() => {
+                http.handle(invocation).await
+            }
+            _ => Err(CallError::before_start(
+                ErrorClass::Unavailable,
+                "the component does not export this function",
+            )),
+        }
+    }
+}
+
 /// One function in service.
-struct ServedFunction {
+#[derive(Clone)]
+struct ServedFunction(Arc<FunctionInService>);
+
+struct FunctionInService {
     handle: Arc<ComponentHandle>,
     interface: String,
     function: String,
@@ -110,7 +186,7 @@ struct ServedFunction {
     resolved: ArcSwapOption<(u64, ExportedFunction)>,
 }
 
-impl ServedFunction {
+impl FunctionInService {
     fn resolve(&self, generation: &Generation) -> Result<ExportedFunction, CallError> {
         if let Some(resolved) = &*self.resolved.load()
             && resolved.0 == generation.serial()
@@ -128,16 +204,21 @@ impl ServedFunction {
 
 impl Handler for ServedFunction {
     async fn handle(&self, invocation: Invocation) -> Result<Reply, CallError> {
-        let Some(generation) = self.handle.generation() else {
-            let text = format!("component {} does not run here any more", self.handle.id());
+        let handle = &self.0.handle;
+        let Some(generation) = handle.generation() else {
+            let text = format!("component {} does not run here any more", handle.id());
             return Err(CallError::before_start(ErrorClass::Unavailable, text));
         };
-        let function = self.resolve(&generation)?;
+        let function = self.0.resolve(&generation)?;
         let params = params(&invocation, &function).await?;
         if function.plan().has_async {
             return answer_streaming(&generation, &function, params, invocation).await;
         }
-        let result = generation.call_wire(&function, params).await;
+        let result = if invocation.headers().get(AT_ONCE_HEADER).is_some() {
+            generation.call_wire_at_once(&function, params).await
+        } else {
+            generation.call_wire(&function, params).await
+        };
         result.map(Reply::value).map_err(|error| to_lattice(&error))
     }
 }

@@ -8,6 +8,7 @@
 mod http_bodies;
 mod http_caller;
 mod http_head;
+mod http_replay;
 mod http_service;
 mod keyvalue_caller;
 mod keyvalue_service;
@@ -20,6 +21,7 @@ use trellis_wrpc::{Headers, Returns, SubjectError, Target};
 pub use self::http_bodies::{BodyFault, ChannelBody};
 pub(super) use self::http_caller::REQUEST_DEADLINE;
 pub use self::http_caller::RemoteHttp;
+pub(super) use self::http_service::ServedHttp;
 pub use self::http_service::{HttpAnswerer, HttpService};
 pub use self::keyvalue_caller::RemoteKeyValue;
 pub use self::keyvalue_service::{Caller, Callers, KeyValueService};

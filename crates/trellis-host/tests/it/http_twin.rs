@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -201,6 +202,42 @@ async fn a_small_request_and_its_answer_arrive_whole() {
     let whole = response.into_body().take_whole();
     assert_eq!(whole.as_deref(), Some(&b"apples"[..]));
     lab.is_idle().await;
+}
+
+#[tokio::test]
+async fn what_only_reads_is_sent_again_when_its_host_is_lost_and_nothing_else_is() {
+    let (begun, mut seen) = mpsc::unbounded_channel();
+    let calls = AtomicUsize::new(0);
+    let lab = Lab::start(move |_| {
+        let is_first = calls.fetch_add(1, SeqCst).is_multiple_of(2);
+        begun.send(()).unwrap();
+        async move {
+            match is_first {
+                true => std::future::pending().await,
+                false => Ok(Response::new(boxed(Full::from("again")))),
+            }
+        }
+    })
+    .await;
+    let (answer, ()) = tokio::join!(lab.send(get()), lose_callee(&lab, &mut seen));
+    let (body, _) = read(answer.unwrap().into_body()).await.unwrap();
+    assert_eq!(body, "again");
+    seen.recv().await.unwrap();
+
+    let change = lab.send(post(of([data("apples")])));
+    let (answer, ()) = tokio::join!(change, lose_callee(&lab, &mut seen));
+    let error = answer.err().unwrap();
+    assert_eq!(error.class(), ErrorClass::Unavailable);
+    assert!(error.may_have_run() && seen.try_recv().is_err());
+}
+
+/// Has the caller believe that the host is gone whose component has just begun to work.
+async fn lose_callee(lab: &Lab, seen: &mut mpsc::UnboundedReceiver<()>) {
+    seen.recv().await.unwrap();
+    // Until the caller has heard who took its request.
+    lab.callee.transport.settle().await.unwrap();
+    lab.caller.transport.settle().await.unwrap();
+    lab.caller.transport.peer_gone("a");
 }
 
 #[tokio::test]

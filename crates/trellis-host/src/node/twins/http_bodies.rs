@@ -313,6 +313,7 @@ impl Body for ChannelBody {
 }
 
 /// A body that is to be sent.
+#[derive(Clone)]
 pub(super) enum Outgoing<B> {
     /// All of it, and its trailers.
     Whole(Bytes, Option<HeaderMap>),
@@ -344,6 +345,11 @@ impl<B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Unpin> Outgoing<B>
         let whole = body.collect().await.map_err(|error| broken(&error))?;
         let trailers = whole.trailers().cloned();
         Ok(Self::Whole(whole.to_bytes(), trailers))
+    }
+
+    /// Tells whether all of it is here.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(..))
     }
 
     /// Returns what travels with the head.

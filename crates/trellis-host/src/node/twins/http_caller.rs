@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
@@ -22,8 +22,11 @@ use trellis_wrpc::{CallError, CallOptions, Client, Headers, ParamStreams, Subjec
 use super::LinkEnds;
 use super::http_bodies::{self, ChannelBody, Channels, Outgoing};
 use super::http_head;
+use super::http_replay::{KEPT_BYTES_MAX, Replay};
 use super::http_service::{FUNCTION, INTERFACE};
+use crate::blueprint::Retry;
 use crate::http_route::{self, HttpEntrance};
+use crate::node::runners::{Addresses, Failed, OtherHost, Runners, Way};
 
 /// The longest that a request may take, its bodies included, unless its link says less: the longest
 /// execution that hosts of wasmCloud 1.x allow by default. Hosts of ours end theirs sooner, by the limits
@@ -40,8 +43,21 @@ struct Link {
     client: Client,
     ends: LinkEnds,
     headers: Headers,
-    target: Target,
+    addresses: Addresses,
+    runners: Arc<Runners>,
+    way: Way,
     deadline: Duration,
+}
+
+/// A request with everything that another attempt needs.
+struct Asked<B> {
+    method: Method,
+    params: Bytes,
+    body: Outgoing<Replay<B>>,
+    /// The same body, to begin it again.
+    replay: Replay<B>,
+    deadline: Instant,
+    retry: Retry,
 }
 
 impl RemoteHttp {
@@ -51,12 +67,28 @@ impl RemoteHttp {
     /// # Errors
     /// A name that no subject can have.
     pub fn new(client: Client, ends: LinkEnds, deadline: Duration) -> Result<Self, SubjectError> {
+        Self::among(client, ends, deadline, (Arc::default(), Way::Anybody))
+    }
+
+    /// Addresses it as [`Self::new`] does. Requests go `way`, where `runners` are those other hosts that are
+    /// known to run the component.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::node) fn among(
+        client: Client,
+        ends: LinkEnds,
+        deadline: Duration,
+        (runners, way): (Arc<Runners>, Way),
+    ) -> Result<Self, SubjectError> {
         Ok(Self {
             link: Arc::new(Link {
                 client,
                 headers: ends.headers(),
-                target: ends.function(INTERFACE, FUNCTION)?,
+                addresses: Addresses::new(ends.function(INTERFACE, FUNCTION)?),
                 ends,
+                runners,
+                way,
                 deadline: deadline.min(REQUEST_DEADLINE),
             }),
         })
@@ -70,6 +102,9 @@ impl RemoteHttp {
     /// Sends a request and waits for the head of its response. What is left of the request's body is sent
     /// as long as the response is kept.
     ///
+    /// Where a host has no room for it another is asked. Where the host that worked on it is lost, it is sent
+    /// once more if its method says that it changes nothing.
+    ///
     /// # Errors
     /// What the component or its host answered, or what kept an answer from coming.
     ///
@@ -81,43 +116,160 @@ impl RemoteHttp {
     {
         let deadline = Instant::now() + self.link.deadline;
         let (head, body) = request.into_parts();
-        let body = timeout_at(deadline.into(), Outgoing::new(body)).await;
+        let kept_bytes_max = match self.link.way {
+            Way::Others => KEPT_BYTES_MAX,
+            Way::Anybody => 0, // the first is not known to be full
+        };
+        let replay = Replay::new(body, kept_bytes_max);
+        let body = timeout_at(deadline.into(), Outgoing::new(replay.clone())).await;
         let body = body.unwrap_or_else(|_| Err(late_request()))?;
-        let params = http_head::write_request(&head, body.inline());
+        let params = http_head::write_request(&head, body.inline()).into();
+        let retry = match head.method.is_safe() && body.is_whole() {
+            true => Retry::Idempotent,
+            false => Retry::Never,
+        };
+        let asked = Asked {
+            method: head.method,
+            params,
+            body,
+            replay,
+            deadline,
+            retry,
+        };
+        match self.link.way {
+            Way::Anybody => self.ask_anybody(&asked).await,
+            Way::Others => self.ask_others(&asked).await,
+        }
+    }
+
+    /// Sends a request to whoever NATS chooses; where that one is full or lost, to the others that are known.
+    async fn ask_anybody<B: Sendable>(&self, asked: &Asked<B>) -> Answer {
+        let anybody = self.link.addresses.anybody();
+        let error = match self.attempt(anybody, asked).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let failed = Failed::of(&error, asked.retry);
+        if failed == Failed::ForGood || !asked.may_begin_again() {
+            return Err(error);
+        }
+        for host in self.link.runners.in_turn(error.lost_host()) {
+            match self.attempt_at(&host, asked).await {
+                Err(error) if asked.is_refused(&error) => {}
+                answer => return answer,
+            }
+        }
+        if failed == Failed::Lost {
+            return self.attempt(anybody, asked).await;
+        }
+        Err(error)
+    }
+
+    /// Sends a request to the other hosts that run the component, one after the other, until one has room.
+    async fn ask_others<B: Sendable>(&self, asked: &Asked<B>) -> Answer {
+        let mut lost = None;
+        for host in self.link.runners.in_turn(None) {
+            let error = match self.attempt_at(&host, asked).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let failed = Failed::of(&error, asked.retry);
+            match failed {
+                Failed::Refused if asked.may_begin_again() => {}
+                Failed::Lost if lost.is_none() => lost = Some(error),
+                _ => return Err(error),
+            }
+        }
+        // Hosts of 1.x have no subject of their own. NATS may choose this host again.
+        if self.link.runners.has_unaddressed() {
+            return self.attempt(self.link.addresses.anybody(), asked).await;
+        }
+        Err(lost.unwrap_or_else(no_room))
+    }
+
+    async fn attempt_at<B: Sendable>(&self, host: &Arc<OtherHost>, asked: &Asked<B>) -> Answer {
+        let target = self.link.addresses.at(host)?;
+        let answer = self.attempt(&target, asked).await;
+        answer.inspect_err(|error| host.failed(error, &self.link.client))
+    }
+
+    /// Sends a request, from its beginning, and waits for the head of its response.
+    async fn attempt<B: Sendable>(&self, target: &Target, asked: &Asked<B>) -> Answer {
         let options = CallOptions {
             headers: self.link.headers.clone(),
-            params: match body.channels() {
+            params: match asked.body.channels() {
                 Channels::None => ParamStreams::None,
                 Channels::Body | Channels::Both => ParamStreams::Follow,
             },
-            ..CallOptions::new(deadline.saturating_duration_since(Instant::now()))
+            ..CallOptions::new(asked.deadline.saturating_duration_since(Instant::now()))
         };
-        let target = &self.link.target;
-        let call = self
-            .link
-            .client
-            .invoke(target, params.into(), options)
-            .await?;
+        let params = asked.params.clone();
+        let call = self.link.client.invoke(target, params, options).await?;
         let call = Arc::new(call);
-        let sending = sending(&call, body);
-        let result = call.result_until(http_head::has_response).await?;
-        let mut found = match from_wire::<HandleResult<'_>>(&result) {
-            Ok(Ok(response)) => http_head::response(&result, response)
-                .map_err(|error| CallError::new(ErrorClass::Trap, error.to_string()))?,
-            Ok(Err(code)) => {
-                let text = format!("the answer is the error {code:?}");
-                return Err(CallError::new(http_head::class_of(&code), text));
+        let mut sending = sending(&call, asked.body.clone());
+        match answered(&call, &asked.method).await {
+            Ok(response) => {
+                asked.replay.forget();
+                Ok(response.map(|body| body.beside(sending)))
             }
             Err(error) => {
-                let text = format!("the answer cannot be read: {error}");
-                return Err(CallError::new(ErrorClass::Trap, text));
+                // The next attempt begins where nobody reads any more.
+                sending.shutdown().await;
+                Err(error)
             }
-        };
-        let length =
-            http_bodies::response_length(&head.method, found.head.status, &found.head.headers);
-        let body = ChannelBody::new(&mut found, length, |path| call.result_reader(path));
-        Ok(Response::from_parts(found.head, body.beside(sending)))
+        }
     }
+}
+
+/// What a request comes to.
+type Answer = Result<Response<ChannelBody>, CallError>;
+
+/// The body of a request that can be sent.
+trait Sendable: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static> Sendable
+    for B
+{
+}
+
+impl<B: Sendable> Asked<B> {
+    /// Begins the body again. Returns whether that can be had.
+    fn may_begin_again(&self) -> bool {
+        self.body.is_whole() || self.replay.rewind()
+    }
+
+    /// Tells whether the next one may be asked after `error`.
+    fn is_refused(&self, error: &CallError) -> bool {
+        Failed::of(error, self.retry) == Failed::Refused && self.may_begin_again()
+    }
+}
+
+/// Waits for the head of the response to a request.
+async fn answered(call: &Arc<trellis_wrpc::Call>, method: &Method) -> Answer {
+    let result = call.result_until(http_head::has_response).await?;
+    let mut found = match from_wire::<HandleResult<'_>>(&result) {
+        Ok(Ok(response)) => http_head::response(&result, response)
+            .map_err(|error| CallError::new(ErrorClass::Trap, error.to_string()))?,
+        Ok(Err(code)) => {
+            let text = format!("the answer is the error {code:?}");
+            return Err(CallError::new(http_head::class_of(&code), text));
+        }
+        Err(error) => {
+            let text = format!("the answer cannot be read: {error}");
+            return Err(CallError::new(ErrorClass::Trap, text));
+        }
+    };
+    let length = http_bodies::response_length(method, found.head.status, &found.head.headers);
+    let body = ChannelBody::new(&mut found, length, |path| call.result_reader(path));
+    Ok(Response::from_parts(found.head, body))
+}
+
+/// Says that a request was given to nobody.
+fn no_room() -> CallError {
+    CallError::before_start(
+        ErrorClass::Overloaded,
+        "no other host that is known to run the component has room",
+    )
 }
 
 /// Says that the time was over before the request was complete; nobody was asked yet.
@@ -127,10 +279,7 @@ fn late_request() -> CallError {
 
 /// Begins to send what does not travel with the head. A failure needs no report here: the answer tells
 /// what came of it, and a reader that wants no more is none.
-fn sending<B>(call: &Arc<trellis_wrpc::Call>, body: Outgoing<B>) -> JoinSet<()>
-where
-    B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static,
-{
+fn sending<B: Sendable>(call: &Arc<trellis_wrpc::Call>, body: Outgoing<B>) -> JoinSet<()> {
     let mut sending = JoinSet::new();
     if body.channels() != Channels::None {
         let call = call.clone();

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use trellis_core::{ComponentId, LatticeName};
+use trellis_control::HostId;
+use trellis_core::{ComponentId, ErrorClass, LatticeName};
 use trellis_engine::{CallError, ComponentHandle, OutgoingError, ResponseBody, WasiBody};
 use trellis_wire::twins::http::{ErrorCode, IncomingParams};
 use trellis_wire::twins::{from_wire, to_wire};
@@ -15,6 +16,7 @@ use trellis_wrpc::{Export, Handler, Invocation, Reply, ServeError, Served, Serve
 
 use super::http_bodies::{self, BodyFault, ChannelBody, Channels, Outgoing};
 use super::http_head;
+use crate::node::serving::to_lattice;
 
 /// The twin of `wasi:http/incoming-handler` and `wasi:http/handler`.
 pub(super) const INTERFACE: &str = "wrpc:http/incoming-handler@0.1.0";
@@ -58,6 +60,7 @@ fn name(fault: &BodyFault) -> OutgoingError {
 
 /// A component's HTTP in service. Dropping it takes it out.
 pub struct HttpService {
+    export: Export,
     handle: Served,
 }
 
@@ -81,8 +84,13 @@ impl HttpService {
                 return Ok(None);
             }
         };
-        let handle = server.serve(&export, ServedHttp { answerer }).await?;
-        Ok(Some(Self { handle }))
+        let handle = server.serve(&export, ServedHttp::new(answerer)).await?;
+        Ok(Some(Self { export, handle }))
+    }
+
+    /// Returns the subject of requests that are meant for `host` alone.
+    pub(in crate::node) fn subject_at(&self, host: &HostId) -> Option<String> {
+        self.export.subject_at(host.as_str()).ok()
     }
 
     /// Takes it out of service and waits until no more requests can come.
@@ -91,8 +99,15 @@ impl HttpService {
     }
 }
 
-struct ServedHttp<A> {
+/// Answers requests that come over the lattice.
+pub(in crate::node) struct ServedHttp<A> {
     answerer: A,
+}
+
+impl<A> ServedHttp<A> {
+    pub(in crate::node) fn new(answerer: A) -> Self {
+        Self { answerer }
+    }
 }
 
 impl<A: HttpAnswerer> Handler for ServedHttp<A> {
@@ -105,12 +120,11 @@ impl<A: HttpAnswerer> Handler for ServedHttp<A> {
         let response = match self.answerer.answer(request).await {
             Ok(response) => response,
             Err(error) => {
-                tracing::warn!(
-                    class = error.class.name(),
-                    caller = invocation.source_id(),
-                    "{}",
-                    error.message()
-                );
+                tell(&error, invocation.source_id());
+                // Peers of 1.x know no errors but those of HTTP, which do not say whether anything ran.
+                if invocation.is_of_ours() {
+                    return Err(to_lattice(&error));
+                }
                 return Ok(refusal(&http_head::code_of(error.class, error.message())));
             }
         };
@@ -122,6 +136,16 @@ impl<A: HttpAnswerer> Handler for ServedHttp<A> {
         }
         let rest = async move { body.send(|path| invocation.result_writer(path)).await };
         Ok(Reply::with_rest(result, rest))
+    }
+}
+
+/// Logs why there is no answer. Overload is not worth a line each: that would add to the load.
+fn tell(error: &CallError, caller: Option<&str>) {
+    let (class, message) = (error.class.name(), error.message());
+    if error.class == ErrorClass::Overloaded {
+        tracing::debug!(class, caller, "{message}");
+    } else {
+        tracing::warn!(class, caller, "{message}");
     }
 }
 

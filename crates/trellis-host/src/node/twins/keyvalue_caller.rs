@@ -1,7 +1,7 @@
 //! A key-value provider elsewhere in the lattice, as a backend here: `wrpc:keyvalue@0.2.0-draft`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use trellis_wire::{DecodeError, Reader};
 use trellis_wrpc::{CallError, CallOptions, Client, Headers, SubjectError, Target};
 
 use super::LinkEnds;
+use crate::blueprint::Retry;
+use crate::node::runners::Failed;
 
 /// The longest that one operation may take. A guest has 30 s unless it was given more, so there is time
 /// left for it to say what happened.
@@ -38,6 +40,29 @@ struct Link {
     ends: LinkEnds,
     headers: Headers,
     functions: Functions,
+    retry: Retry,
+}
+
+/// What an operation does to a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Nothing: it may always run twice.
+    Reads,
+    /// It leaves the same behind however often it runs, unless somebody else changes the value between.
+    Sets,
+    /// It counts on from what it finds: it may never run twice.
+    Counts,
+}
+
+impl Effect {
+    /// Tells how an operation may be repeated along a link that says `link`.
+    fn retry(self, link: Retry) -> Retry {
+        match self {
+            Self::Reads => Retry::Idempotent,
+            Self::Sets => link,
+            Self::Counts => Retry::Never,
+        }
+    }
 }
 
 /// The addresses of all operations.
@@ -77,11 +102,25 @@ impl RemoteKeyValue {
     /// # Errors
     /// A name that no subject can have.
     pub fn new(client: Client, ends: LinkEnds) -> Result<Self, SubjectError> {
+        Self::repeating(client, ends, Retry::Never)
+    }
+
+    /// Addresses it as [`Self::new`] does. What sets values is repeated as `retry` says when the host that
+    /// worked on it was lost.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::node) fn repeating(
+        client: Client,
+        ends: LinkEnds,
+        retry: Retry,
+    ) -> Result<Self, SubjectError> {
         Ok(Self {
             link: Arc::new(Link {
                 client,
                 headers: ends.headers(),
                 functions: Functions::new(&ends)?,
+                retry,
                 ends,
             }),
         })
@@ -104,13 +143,29 @@ struct RemoteBucket {
 }
 
 impl Link {
-    async fn call(&self, function: &Target, params: &impl Encode) -> Result<Bytes, KeyValueError> {
-        let options = CallOptions {
-            headers: self.headers.clone(),
-            ..CallOptions::new(OPERATION_DEADLINE)
+    /// Calls an operation, and once more where that may be and the host that worked on it was lost.
+    async fn call(
+        &self,
+        function: &Target,
+        params: &impl Encode,
+        effect: Effect,
+    ) -> Result<Bytes, KeyValueError> {
+        let deadline = Instant::now() + OPERATION_DEADLINE;
+        let params: Bytes = to_wire(params).into();
+        let send = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let options = CallOptions {
+                headers: self.headers.clone(),
+                ..CallOptions::new(left)
+            };
+            self.client.call(function, params.clone(), options)
         };
-        let params = to_wire(params).into();
-        let called = self.client.call(function, params, options).await;
+        let called = match send().await {
+            Err(error) if Failed::of(&error, effect.retry(self.retry)) == Failed::Lost => {
+                send().await
+            }
+            called => called,
+        };
         called.map_err(|error| self.failed(&error))
     }
 
@@ -173,7 +228,9 @@ impl Bucket for RemoteBucket {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, KeyValueError> {
         check_key(key)?;
         let link = &self.link;
-        let answer = link.call(&link.functions.get, &(&*self.name, key)).await?;
+        let answer = link
+            .call(&link.functions.get, &(&*self.name, key), Effect::Reads)
+            .await?;
         // The value stays in the message that it came in.
         let value: Option<WireBytes<'_>> = link.read(&answer)?;
         Ok(value.map(|value| answer.slice_ref(value.0)))
@@ -182,28 +239,39 @@ impl Bucket for RemoteBucket {
     async fn set(&self, key: String, value: Bytes) -> Result<(), KeyValueError> {
         check_pair(&key, &value)?;
         let params = (&*self.name, &*key, WireBytes(&value));
-        let answer = self.link.call(&self.link.functions.set, &params).await?;
+        let answer = self
+            .link
+            .call(&self.link.functions.set, &params, Effect::Sets)
+            .await?;
         self.link.read(&answer)
     }
 
     async fn delete(&self, key: String) -> Result<(), KeyValueError> {
         check_key(&key)?;
         let params = (&*self.name, &*key);
-        let answer = self.link.call(&self.link.functions.delete, &params).await?;
+        let answer = self
+            .link
+            .call(&self.link.functions.delete, &params, Effect::Sets)
+            .await?;
         self.link.read(&answer)
     }
 
     async fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
         check_key(key)?;
         let params = (&*self.name, key);
-        let answer = self.link.call(&self.link.functions.exists, &params).await?;
+        let answer = self
+            .link
+            .call(&self.link.functions.exists, &params, Effect::Reads)
+            .await?;
         self.link.read(&answer)
     }
 
     async fn list_keys(&self, cursor: Option<u64>) -> Result<KeyPage, KeyValueError> {
         let link = &self.link;
         let params = (&*self.name, cursor);
-        let answer = link.call(&link.functions.list_keys, &params).await?;
+        let answer = link
+            .call(&link.functions.list_keys, &params, Effect::Reads)
+            .await?;
         link.check_entries(&answer, KEYS_LISTED_MAX)?;
         let KeyResponse { keys, cursor } = link.read(&answer)?;
         Ok(KeyPage {
@@ -216,7 +284,9 @@ impl Bucket for RemoteBucket {
         check_key(&key)?;
         let link = &self.link;
         let params = (&*self.name, &*key, delta);
-        let answer = link.call(&link.functions.increment, &params).await?;
+        let answer = link
+            .call(&link.functions.increment, &params, Effect::Counts)
+            .await?;
         link.read(&answer)
     }
 
@@ -224,7 +294,11 @@ impl Bucket for RemoteBucket {
         check_keys(keys)?;
         let link = &self.link;
         let answer = link
-            .call(&link.functions.get_many, &(&*self.name, texts(keys)))
+            .call(
+                &link.functions.get_many,
+                &(&*self.name, texts(keys)),
+                Effect::Reads,
+            )
             .await?;
         link.check_entries(&answer, keys.len())?;
         let pairs: Vec<Option<(&str, WireBytes<'_>)>> = link.read(&answer)?;
@@ -243,7 +317,7 @@ impl Bucket for RemoteBucket {
             .map(|(key, value)| (&**key, WireBytes(value)))
             .collect();
         let answer = link
-            .call(&link.functions.set_many, &(&*self.name, wire))
+            .call(&link.functions.set_many, &(&*self.name, wire), Effect::Sets)
             .await?;
         link.read(&answer)
     }
@@ -252,7 +326,11 @@ impl Bucket for RemoteBucket {
         check_keys(&keys)?;
         let link = &self.link;
         let answer = link
-            .call(&link.functions.delete_many, &(&*self.name, texts(&keys)))
+            .call(
+                &link.functions.delete_many,
+                &(&*self.name, texts(&keys)),
+                Effect::Sets,
+            )
             .await?;
         link.read(&answer)
     }
