@@ -306,8 +306,9 @@ impl Node {
             if self.follow_connection(&mut seen, state).await {
                 continue;
             }
+            // Not in a fixed order: whoever floods one of these must not keep the others, and least of all the
+            // clock, from their turn.
             tokio::select! {
-                biased;
                 () = shutdown.draining(), if !told_to_stop => {
                     told_to_stop = true;
                     self.input(Input::Stop { why: "the host was told to stop".to_owned() });

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,14 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use trellis_capabilities::keyvalue::{Bucket, BucketName, KeyValueBackend, KeyValueError};
 use trellis_control::{
-    Client, Config, ConfigName, DeleteLink, HostId, Link, LinkTier, StartProviderCommand, Subjects,
-    TextMap,
+    Client, CloudEvent, ComponentDescription, Config, ConfigName, DeleteLink, Event, EventKind,
+    HostId, HostInventory, Link, LinkTier, StartProviderCommand, Subjects, TextMap,
 };
 use trellis_core::{ComponentId, LatticeName};
 use trellis_engine::CallError;
 use trellis_gateway::{DrainReport, GatewayLimits, ShutdownTrigger, shutdown_channel};
 use trellis_host::twins::{ChannelBody, HttpAnswerer, HttpService, RemoteKeyValue};
-use trellis_host::{Host, HostConfig, LogBook, Node, NodeConfig};
+use trellis_host::{Host, HostConfig, LogBook, Metrics, Node, NodeConfig};
+use trellis_lattice::Lattice;
 use trellis_lattice::store::{EmbeddedStore, OpenOptions};
 use trellis_node::{Identity, LeasePolicy, Options};
 use trellis_tests::NatsServer;
@@ -29,12 +31,13 @@ use crate::support::{Peer, connect, ends, eventually, id, within};
 struct Lab {
     host_id: HostId,
     http: SocketAddr,
+    metrics: SocketAddr,
     client: Client,
     peer: Peer,
     trigger: ShutdownTrigger,
     running: JoinHandle<DrainReport>,
     _folder: tempfile::TempDir,
-    _nats: NatsServer,
+    nats: NatsServer,
 }
 
 impl Lab {
@@ -54,6 +57,13 @@ impl Lab {
         let lattice = LatticeName::default();
         let host_id = HostId::new("NHOST").unwrap();
         let (log_book, followed) = LogBook::new(host_id.as_str());
+        let metrics = Metrics::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let metrics = metrics.await.unwrap();
+        let url = metrics.url();
+        let metrics_address = url
+            .trim_start_matches("http://")
+            .trim_end_matches("/metrics");
+        let metrics_address = metrics_address.parse().unwrap();
         let store = OpenOptions::new(folder.path().join("state.redb"));
         let node = Node::join(
             host,
@@ -74,7 +84,7 @@ impl Lab {
                 },
                 lattice: connect(&nats).await,
                 recollection: None,
-                metrics: None,
+                metrics: Some(metrics),
                 store: Arc::new(EmbeddedStore::open(store).unwrap()),
                 subjects: Subjects::new(&lattice),
                 log_book,
@@ -88,12 +98,13 @@ impl Lab {
         Self {
             host_id,
             http,
+            metrics: metrics_address,
             client: Client::new(peer.lattice.clone()),
             peer,
             trigger,
             running: tokio::spawn(node.run(shutdown, |_| ())),
             _folder: folder,
-            _nats: nats,
+            nats,
         }
     }
 
@@ -141,6 +152,16 @@ fn link(source: &str, target: &str, (package, interface): (&str, &str)) -> Link 
     }
 }
 
+/// Returns what is answered at `path`.
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: any\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 /// Posts a body and returns status and body of the answer; none where nobody listens yet.
 async fn post(address: SocketAddr, body: &str) -> Option<(u16, String)> {
     let mut connection = TcpStream::connect(address).await.ok()?;
@@ -170,6 +191,48 @@ impl HttpAnswerer for Shop {
         let text = String::from_utf8(body.to_vec()).unwrap();
         Ok(Response::new(Full::from(text.to_uppercase())))
     }
+}
+
+/// Publishes heartbeats of another host, more than anybody can read.
+async fn flood(lattice: Lattice) {
+    let component = |number| ComponentDescription {
+        id: format!("component-{number}"),
+        ..ComponentDescription::default()
+    };
+    let inventory = HostInventory {
+        host_id: "NFLOOD".to_owned(),
+        components: (0..100).map(component).collect(),
+        ..HostInventory::default()
+    };
+    let source = HostId::new("NFLOOD").unwrap();
+    let event = CloudEvent::now(&source, Event::HostHeartbeat(inventory)).encode();
+    let subject = Subjects::new(&LatticeName::default()).event(EventKind::HostHeartbeat);
+    let mut pace = tokio::time::interval(Duration::from_millis(1));
+    loop {
+        pace.tick().await;
+        for _ in 0..32 {
+            let published = lattice.publish(&subject, None, event.clone());
+            published.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_flood_of_news_does_not_keep_a_host_from_its_clock() {
+    let lab = Lab::start().await;
+    let flooding = tokio::spawn(flood(lab.nats.connect().await));
+    // What is told is of the last tick; to ask the host itself would wake it.
+    let age = async || {
+        let text = get(lab.metrics, "/metrics").await;
+        let line = text
+            .lines()
+            .find_map(|it| it.strip_prefix("trellis_host_mode_age_seconds "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let begin = age().await;
+    eventually(async || (age().await > begin + 2.0).then_some(())).await;
+    flooding.abort();
+    lab.stop().await;
 }
 
 #[tokio::test]
