@@ -4,6 +4,7 @@
 mod calls;
 mod commands;
 mod faults;
+mod metrics;
 
 use std::net::SocketAddr;
 

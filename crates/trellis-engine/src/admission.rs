@@ -85,6 +85,11 @@ impl Admission {
         }
     }
 
+    /// Returns how many calls wait now.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(SeqCst).min(self.waiting_max)
+    }
+
     /// Returns how many calls run now.
     pub(crate) fn running(&self) -> u32 {
         self.running.load(SeqCst)

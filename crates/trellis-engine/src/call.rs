@@ -22,6 +22,7 @@ use crate::component::{Generation, Permit};
 use crate::cpu_meter::CpuMeter;
 use crate::event_loop;
 use crate::exports::{ExportedFunction, FunctionError};
+use crate::figures::Tally;
 use crate::guarded::{Deadline, Guarded};
 use crate::instance_pool::Live;
 use crate::settings::Flavour;
@@ -75,7 +76,8 @@ impl Generation {
     ) -> Result<Bytes, CallError> {
         let payload = self.checked(function, params)?;
         let deadline = Deadline::start(self.pool.limits().deadline);
-        let Some(permit) = Permit::try_enter(self) else {
+        let Some(permit) = Permit::try_enter(self, deadline) else {
+            Tally::begin(&self.figures, deadline.begun()).end(Some(ErrorClass::Overloaded));
             return Err(CallError::new(
                 ErrorClass::Overloaded,
                 "all instances are busy",
@@ -107,14 +109,17 @@ impl Generation {
     ) -> Result<(), CallError> {
         only_values(function)?;
         let deadline = Deadline::start(self.pool.limits().deadline);
-        let _permit = Permit::enter(self.clone(), deadline).await?;
-        let meter = CpuMeter::new();
+        let mut permit = Permit::enter(self.clone(), deadline).await?;
+        let tally = permit.take_tally();
+        let meter = CpuMeter::new(&self.figures);
         let call = async {
             let (mut live, func) = self.begin(function, &meter, deadline).await?;
             let called = func.call_async(&mut live.store, params, results).await;
             self.end(live, called)
         };
-        Guarded::new(pin!(call), meter.clone(), deadline).await
+        let result = Guarded::new(pin!(call), meter.clone(), deadline).await;
+        count(tally, &result);
+        result
     }
 
     /// Calls an exported function with a payload that is known to be of its parameters.
@@ -168,13 +173,6 @@ impl Generation {
 }
 
 impl Permit {
-    /// Takes a place in `generation` if one is free at once.
-    pub(crate) fn try_enter(generation: &Arc<Generation>) -> Option<Self> {
-        generation.admission.try_enter().then(|| Self {
-            generation: generation.clone(),
-        })
-    }
-
     /// Makes the call that this place is for.
     pub(crate) async fn call(
         self,
@@ -190,13 +188,14 @@ impl Permit {
     }
 
     async fn call_here(
-        self,
+        mut self,
         deadline: Deadline,
         function: &ExportedFunction,
         params: Payload,
     ) -> Result<Payload, CallError> {
+        let tally = self.take_tally();
         let generation = &self.generation;
-        let meter = CpuMeter::new();
+        let meter = CpuMeter::new(&generation.figures);
         let call = async {
             let (mut live, func) = generation.begin(function, &meter, deadline).await?;
             let params = Lowered {
@@ -208,7 +207,9 @@ impl Permit {
             let called = invoke(func, &mut live.store, function.result_slots, params).await;
             generation.end(live, called)
         };
-        Guarded::new(pin!(call), meter.clone(), deadline).await
+        let result = Guarded::new(pin!(call), meter.clone(), deadline).await;
+        count(tally, &result);
+        result
     }
 
     /// Makes the call on a task of its own, which ends with this future.
@@ -226,6 +227,13 @@ impl Permit {
             Some(Ok(result)) => result,
             Some(Err(_)) | None => Err(ended()),
         }
+    }
+}
+
+/// Counts how a call ended.
+pub(crate) fn count<T>(tally: Option<Tally>, result: &Result<T, CallError>) {
+    if let Some(mut tally) = tally {
+        tally.end(result.as_ref().err().map(|error| error.class));
     }
 }
 

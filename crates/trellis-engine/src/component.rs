@@ -16,6 +16,7 @@ use crate::capability::{Capability, Unsatisfied, define_as_trap, is_wasi};
 use crate::compile::Compiled;
 use crate::cpu_meter::CpuMeter;
 use crate::engine::Engine;
+use crate::figures::{Figures, Tally};
 use crate::guarded::{Deadline, Guarded};
 use crate::http::concurrent::Concurrent;
 use crate::instance_pool::{HttpExport, InstancePool};
@@ -101,6 +102,7 @@ pub struct Generation {
     pub(crate) pool: InstancePool,
     pub(crate) admission: Admission,
     pub(crate) concurrent: Concurrent,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl Generation {
@@ -124,6 +126,16 @@ impl Generation {
         &self.compiled
     }
 
+    /// Returns how many calls wait for an instance now.
+    pub fn calls_waiting(&self) -> u32 {
+        self.admission.waiting()
+    }
+
+    /// Returns the counters of the component, which are those of its earlier generations too.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
     /// Returns how many calls run now.
     pub fn calls_running(&self) -> u32 {
         self.admission.running()
@@ -133,15 +145,38 @@ impl Generation {
 /// A place among the calls of a generation; leaves it when dropped.
 pub(crate) struct Permit {
     pub(crate) generation: Arc<Generation>,
+    /// The count of the call, for whoever learns how it ends.
+    tally: Option<Tally>,
 }
 
 impl Permit {
+    /// Takes a place, waiting for it until `deadline` at most.
     pub(crate) async fn enter(
         generation: Arc<Generation>,
         deadline: Deadline,
     ) -> Result<Self, CallError> {
-        generation.admission.enter(deadline).await?;
-        Ok(Self { generation })
+        let mut tally = Tally::begin(&generation.figures, deadline.begun());
+        if let Err(error) = generation.admission.enter(deadline).await {
+            tally.end(Some(error.class));
+            return Err(error);
+        }
+        Ok(Self {
+            generation,
+            tally: Some(tally),
+        })
+    }
+
+    /// Takes a place in `generation` if one is free at once.
+    pub(crate) fn try_enter(generation: &Arc<Generation>, deadline: Deadline) -> Option<Self> {
+        generation.admission.try_enter().then(|| Self {
+            tally: Some(Tally::begin(&generation.figures, deadline.begun())),
+            generation: generation.clone(),
+        })
+    }
+
+    /// Takes the count of the call over. Where nobody does, the call counts as cancelled.
+    pub(crate) fn take_tally(&mut self) -> Option<Tally> {
+        self.tally.take()
     }
 }
 
@@ -179,7 +214,9 @@ impl Engine {
             _ => spec.limits.instances_max,
         };
         let admission = Admission::new(calls_at_once, spec.limits.calls_queued_max);
+        let figures = self.figures().of(&spec.id);
         let template = Template {
+            figures: figures.clone(),
             id: Arc::new(spec.id.clone()),
             limits: spec.limits,
             environment: spec.environment,
@@ -194,6 +231,7 @@ impl Engine {
             concurrent: Concurrent::new(template.limits.instances_max, reuse.concurrency_max),
             pool: InstancePool::new(template, reuse, pre, http),
             admission,
+            figures,
         });
         warm(&generation).await?;
         Ok(generation)
@@ -285,7 +323,7 @@ fn http_export(
 
 /// Makes the first instance: a component that cannot start is not switched to.
 async fn warm(generation: &Arc<Generation>) -> Result<(), DeployError> {
-    let meter = CpuMeter::new();
+    let meter = CpuMeter::new(&generation.figures);
     meter.reset();
     let start = generation.pool.instantiate(&meter);
     let deadline = Deadline::start(generation.pool.limits().deadline);
@@ -352,6 +390,14 @@ impl ComponentHandle {
     /// Returns the generation in force.
     pub fn generation(&self) -> Option<Arc<Generation>> {
         self.current.load_full()
+    }
+
+    /// Returns the counters of the component, as long as it runs.
+    pub fn figures(&self) -> Option<Arc<Figures>> {
+        let current = self.current.load();
+        current
+            .as_ref()
+            .map(|generation| generation.figures.clone())
     }
 
     /// Returns the generation in force, or the error of a call that finds none.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use crate::figures::Figures;
+
 /// What every meter counts from: making one then reads no clock.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -15,11 +17,14 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub(crate) struct CpuMeter {
     used_nanos: AtomicU64,
     poll_started_nanos: AtomicU64,
+    /// The counters of the component, to which all of it is added.
+    figures: Arc<Figures>,
 }
 
 impl CpuMeter {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(figures: &Arc<Figures>) -> Arc<Self> {
         Arc::new(Self {
+            figures: figures.clone(),
             used_nanos: AtomicU64::new(0),
             poll_started_nanos: AtomicU64::new(0),
         })
@@ -40,6 +45,7 @@ impl CpuMeter {
     pub(crate) fn leave(&self) {
         let spent = now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
         self.used_nanos.fetch_add(spent, Relaxed);
+        self.figures.add_cpu(spent);
     }
 
     /// Returns the CPU time of the account, the poll in progress included. Only meaningful inside a

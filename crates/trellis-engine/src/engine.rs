@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::budget::MemoryBudget;
 use crate::cache::{CacheError, CompileCache};
+use crate::figures::AllFigures;
 use crate::settings::{self, Flavour, PoolReport};
 use crate::ticker;
 
@@ -56,6 +57,7 @@ struct Inner {
     cache: Option<Arc<CompileCache>>,
     budget: Arc<MemoryBudget>,
     compile_permits: Semaphore,
+    figures: AllFigures,
     pool: PoolReport,
 }
 
@@ -89,6 +91,7 @@ impl Engine {
                 cache: cache.map(Arc::new),
                 budget: MemoryBudget::new(budget),
                 compile_permits: Semaphore::new(COMPILATIONS_MAX),
+                figures: AllFigures::default(),
                 pool,
             }),
         })
@@ -117,6 +120,10 @@ impl Engine {
 
     pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.inner.budget
+    }
+
+    pub(crate) fn figures(&self) -> &AllFigures {
+        &self.inner.figures
     }
 
     pub(crate) fn compile_permits(&self) -> &Semaphore {

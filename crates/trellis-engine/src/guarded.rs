@@ -65,16 +65,24 @@ where
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     pub(crate) expires: Instant,
+    begun: Instant,
     patience: Duration,
 }
 
 impl Deadline {
     /// Starts the clock of a call that may take `patience`.
     pub(crate) fn start(patience: Duration) -> Self {
+        let begun = Instant::now();
         Self {
-            expires: Instant::now() + patience,
+            begun,
+            expires: begun + patience,
             patience,
         }
+    }
+
+    /// Returns when the call was admitted, or began to wait for that.
+    pub(crate) fn begun(self) -> Instant {
+        self.begun
     }
 
     /// Says that the call passed it.

@@ -4,13 +4,16 @@ pub(crate) mod concurrent;
 mod response_body;
 mod sequential;
 
-use ::http::{HeaderMap, HeaderName, Request, Response};
+use ::http::header::CONTENT_LENGTH;
+use ::http::{HeaderMap, HeaderName, Method, Request, Response};
 use wasmtime_wasi_http::WasiBody;
 
 pub use response_body::ResponseBody;
 
+use crate::call::count;
 use crate::call_error::CallError;
 use crate::component::{ComponentHandle, Permit};
+use crate::figures::Tally;
 use crate::guarded::Deadline;
 use crate::instance_pool::HttpExport;
 
@@ -70,7 +73,27 @@ impl Admitted {
         self,
         request: Request<WasiBody>,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let Self { permit, deadline } = self;
+        let Self {
+            mut permit,
+            deadline,
+        } = self;
+        let tally = permit.take_tally();
+        let is_head = *request.method() == Method::HEAD;
+        let response = Self::serve(permit, deadline, request).await;
+        match (response, tally) {
+            (Ok(response), Some(tally)) => Ok(counted(response, tally, is_head)),
+            (response, tally) => {
+                count(tally, &response);
+                response
+            }
+        }
+    }
+
+    async fn serve(
+        permit: Permit,
+        deadline: Deadline,
+        request: Request<WasiBody>,
+    ) -> Result<Response<ResponseBody>, CallError> {
         match permit.generation.pool.http() {
             Some(HttpExport::P2(_)) => sequential::serve(permit, deadline, request).await,
             Some(HttpExport::P3(_)) => concurrent::serve(permit, deadline, request).await,
@@ -84,6 +107,18 @@ impl Admitted {
             )),
         }
     }
+}
+
+/// Counts a call until the body of its response has ended.
+fn counted(
+    response: Response<ResponseBody>,
+    tally: Tally,
+    is_head: bool,
+) -> Response<ResponseBody> {
+    let length = response.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let has_body = !is_head && !matches!(response.status().as_u16(), 204 | 304);
+    response.map(|body| body.counted(tally, length.filter(|_| has_body), has_body))
 }
 
 /// Returns the id of a request.

@@ -231,8 +231,8 @@ impl LinkedFunction {
         match (local, remote) {
             (Some((generation, resolved)), None) => generation.call(&resolved.export, params).await,
             (Some((generation, resolved)), Some(remote)) => {
-                if let Some(permit) = Permit::try_enter(&generation) {
-                    let deadline = Deadline::start(generation.pool.limits().deadline);
+                let deadline = Deadline::start(generation.pool.limits().deadline);
+                if let Some(permit) = Permit::try_enter(&generation, deadline) {
                     return permit.call(deadline, &resolved.export, params).await;
                 }
                 let here = (&generation, &*resolved);

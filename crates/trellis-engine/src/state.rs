@@ -11,6 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::budget::{InstanceLimiter, MemoryBudget, MemoryRefusal};
 use crate::cpu_meter::CpuMeter;
+use crate::figures::{Figures, InstanceCount};
 use crate::guest_log::{GuestLog, GuestStream};
 use crate::outgoing::{HttpHooks, OutgoingHttp};
 use crate::streams::Life;
@@ -22,6 +23,7 @@ pub(crate) struct Template {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) outgoing: Option<Arc<dyn OutgoingHttp>>,
     pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 /// Host state of one instance.
@@ -38,6 +40,7 @@ pub struct State {
     /// When the call being served must have ended, where that is known.
     pub(crate) expires: Option<Instant>,
     life: Arc<Life>,
+    _count: InstanceCount,
 }
 
 impl State {
@@ -60,6 +63,7 @@ impl State {
             patience: template.limits.deadline,
             expires: None,
             life: Arc::default(),
+            _count: InstanceCount::new(&template.figures),
         }
     }
 

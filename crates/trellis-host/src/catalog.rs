@@ -106,6 +106,12 @@ impl Catalog {
         self.components.get_mut(id)
     }
 
+    /// Returns the handles of all components.
+    pub(crate) fn handles(&self) -> Vec<Arc<ComponentHandle>> {
+        let running = self.components.values();
+        running.map(|running| running.handle.clone()).collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ComponentId, &Running)> {
         self.components.iter()
     }

@@ -14,7 +14,7 @@ use trellis_core::ErrorClass;
 use wasmtime::Store;
 use wasmtime::component::{Accessor, Func};
 
-use super::{check, not_of_type};
+use super::{check, count, not_of_type};
 use crate::call_error::CallError;
 use crate::component::{Generation, Permit};
 use crate::cpu_meter::CpuMeter;
@@ -145,14 +145,15 @@ struct Params {
 
 /// Runs one call to the end of all that it writes. How it ended is also the end of its streams.
 async fn run(
-    permit: Permit,
+    mut permit: Permit,
     deadline: Deadline,
     function: ExportedFunction,
     params: Params,
     sender: oneshot::Sender<Answer>,
 ) -> Result<(), CallError> {
+    let tally = permit.take_tally();
     let generation = &permit.generation;
-    let meter = CpuMeter::new();
+    let meter = CpuMeter::new(&generation.figures);
     let life = OnceLock::new();
     let work = async {
         let (mut live, func) = generation.begin(&function, &meter, deadline).await?;
@@ -173,6 +174,7 @@ async fn run(
     };
     let mut work = pin!(work);
     let end = Guarded::new(work.as_mut(), meter.clone(), deadline).await;
+    count(tally, &end);
     if let (Err(error), Some(life)) = (&end, life.get()) {
         // Before the store goes, so that its streams break with the reason.
         life.end(error);

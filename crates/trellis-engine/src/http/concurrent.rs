@@ -168,7 +168,7 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         alone: first.as_ref().is_some_and(|job| job.alone),
     };
     let Some(first) = first else { return };
-    let meter = CpuMeter::new();
+    let meter = CpuMeter::new(&generation.figures);
     let tickets = Mutex::new(Tickets {
         open: vec![first.ticket.clone()],
         last_expires: first.ticket.deadline.expires,

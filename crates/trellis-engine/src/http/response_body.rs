@@ -5,11 +5,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use trellis_core::ComponentId;
+use trellis_core::{ComponentId, ErrorClass};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::call_error::CallError;
 use crate::component::Permit;
+use crate::figures::Tally;
 
 /// The guest's remaining work on a request, as far as the body carries it along.
 pub(crate) type GuestTask = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
@@ -28,6 +29,31 @@ struct Stream {
     body: WasiBody,
     ended: bool,
     rest: Rest,
+    counted: Option<Counted>,
+}
+
+/// The count of a call whose body is on its way.
+struct Counted {
+    tally: Tally,
+    /// Bytes that are still to come, where that was announced: nobody asks for the end behind them.
+    left: Option<u64>,
+}
+
+impl Counted {
+    /// Takes note of what comes.
+    fn see(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
+        match frame {
+            None => self.tally.end(None),
+            Some(Err(_)) => self.tally.end(Some(ErrorClass::Trap)),
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.left = self.left.map(|left| left.saturating_sub(bytes));
+                if self.left == Some(0) {
+                    self.tally.end(None);
+                }
+            }
+        }
+    }
 }
 
 /// What a streaming body keeps of its request.
@@ -52,7 +78,23 @@ impl ResponseBody {
             body,
             ended: false,
             rest,
+            counted: None,
         })))
+    }
+
+    /// Counts the call until the body has ended: `length` bytes where that is known, nothing where it is
+    /// none that anybody reads.
+    pub(crate) fn counted(mut self, mut tally: Tally, length: Option<u64>, has_body: bool) -> Self {
+        match &mut self.0 {
+            Inner::Stream(stream) if has_body && length != Some(0) => {
+                stream.counted = Some(Counted {
+                    tally,
+                    left: length,
+                });
+            }
+            _ => tally.end(None),
+        }
+        self
     }
 
     fn replayed(replay: Replay) -> Self {
@@ -191,11 +233,17 @@ impl Stream {
                 let component_id = self.rest.component.as_str();
                 tracing::warn!(component_id, %error, "component failed in the middle of its answer");
                 self.ended = true;
+                if let Some(counted) = &mut self.counted {
+                    counted.tally.end(Some(error.class));
+                }
                 return Poll::Ready(Some(Err(Error::InternalError(Some(error.to_string())))));
             }
         }
         let poll = Pin::new(&mut self.body).poll_frame(context);
         self.ended = matches!(poll, Poll::Ready(None));
+        if let (Poll::Ready(frame), Some(counted)) = (&poll, &mut self.counted) {
+            counted.see(frame);
+        }
         poll
     }
 }

@@ -27,8 +27,8 @@ pub(crate) async fn serve(
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, CallError> {
     let (sender, mut answer) = oneshot::channel();
-    let meter = CpuMeter::new();
     let generation = permit.generation.clone();
+    let meter = CpuMeter::new(&generation.figures);
     let call = run(permit, request, meter.clone(), sender);
     let mut task: Option<GuestTask> = Some(Box::pin(Guarded::new(call, meter, deadline)));
 

@@ -83,7 +83,7 @@ impl LinkedFunction {
         let Route { local, remote } = self.route()?;
         if let Some((generation, resolved)) = &local {
             let deadline = Deadline::start(generation.pool.limits().deadline);
-            let permit = match (Permit::try_enter(generation), &remote) {
+            let permit = match (Permit::try_enter(generation, deadline), &remote) {
                 (None, None) => Some(Permit::enter(generation.clone(), deadline).await?),
                 (permit, _) => permit,
             };

@@ -1,5 +1,7 @@
 //! What a host tells of itself to who watches it: metrics in the text format of OpenMetrics.
 
+mod components;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +17,13 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::task::JoinHandle;
 use trellis_control::HostMode;
 use trellis_core::ErrorClass;
+use trellis_engine::ComponentHandle;
 use trellis_gateway::{
     BindError, Config, DrainReport, Handler, HandlerFuture, Refusal, RequestBody, ResponseBody,
     Route, RouteTable, ShutdownTrigger, shutdown_channel,
 };
 
+use self::components::{Component, Components};
 use super::Node;
 
 /// The path of the metrics.
@@ -41,7 +45,6 @@ pub struct Metrics {
 }
 
 /// What is told at one time.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Figures {
     pub(super) mode: HostMode,
     pub(super) mode_for: Duration,
@@ -50,6 +53,8 @@ pub(super) struct Figures {
     pub(super) messages_dropped: u64,
     pub(super) refusals: u64,
     pub(super) components: usize,
+    /// Those components whose counters are read when somebody asks.
+    pub(super) handles: Vec<Arc<ComponentHandle>>,
     pub(super) providers: usize,
     pub(super) calls_open: usize,
 }
@@ -64,6 +69,7 @@ impl Figures {
         messages_dropped: 0,
         refusals: 0,
         components: 0,
+        handles: Vec::new(),
         providers: 0,
         calls_open: 0,
     };
@@ -122,6 +128,7 @@ impl Node {
             messages_dropped: connection.messages_dropped,
             refusals: connection.refusals,
             components: machine.components().count(),
+            handles: self.host.catalog.handles(),
             providers: machine.providers().count(),
             calls_open: self.transport.calls_open(),
         });
@@ -139,7 +146,7 @@ struct Scrape(Arc<ArcSwap<Figures>>);
 
 impl Handler for Scrape {
     fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
-        let figures = **self.0.load();
+        let figures = self.0.load_full();
         Box::pin(async move {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 let mut response = Response::new(ResponseBody::empty());
@@ -156,6 +163,19 @@ impl Handler for Scrape {
             Ok(response)
         })
     }
+}
+
+/// Reads the counters of the components that run.
+fn read(handles: &[Arc<ComponentHandle>]) -> Components {
+    let running = handles.iter().filter_map(|handle| {
+        let generation = handle.generation()?;
+        Some(Component {
+            id: handle.id().to_string(),
+            read: generation.figures().read(),
+            waiting: generation.calls_waiting(),
+        })
+    });
+    Components(running.collect())
 }
 
 fn text(figures: &Figures) -> Result<String, std::fmt::Error> {
@@ -219,6 +239,7 @@ fn text(figures: &Figures) -> Result<String, std::fmt::Error> {
     for (name, help, value) in counters {
         registry.register(name, help, ConstCounter::new(value));
     }
+    registry.register_collector(Box::new(read(&figures.handles)));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
