@@ -220,7 +220,7 @@ async fn flood(lattice: Lattice) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_flood_of_news_does_not_keep_a_host_from_its_clock() {
     let lab = Lab::start().await;
-    let flooding = tokio::spawn(flood(lab.nats.connect().await));
+    let flooding = tokio::spawn(flood(connect(&lab.nats).await));
     // What is told is of the last tick; to ask the host itself would wake it.
     let age = async || {
         let text = get(lab.metrics, "/metrics").await;
