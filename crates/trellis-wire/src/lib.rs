@@ -24,6 +24,6 @@ pub use from_wit::{WitTypeError, WitTypes};
 pub use limits::Limits;
 pub use plan::FunctionPlan;
 pub use reader::Reader;
-pub use scan::{Reallocations, Scan, scan, scan_whole};
+pub use scan::{Pending, Reallocations, Scan, find_pending, scan, scan_whole};
 pub use types::{Case, Field, FunctionType, ResultType, TEXT_BYTES_MAX, Type};
 pub use value::{FutureValue, StreamValue, Value, decode, encode};

@@ -241,6 +241,15 @@ impl Plan {
         &self.members[range.start as usize..range.end as usize]
     }
 
+    /// Returns where streams and futures are in a value of the type at `id`, not counting those inside of
+    /// other streams and futures. The paths begin in the value.
+    ///
+    /// # Errors
+    /// When there are more than [`ASYNC_PATHS_MAX`].
+    pub fn channels(&self, id: PlanId) -> Result<Vec<AsyncPath>, PlanError> {
+        paths::outermost(self, id)
+    }
+
     /// Returns the payloads of [`Op::Variant`], by case number.
     #[inline]
     pub fn cases(&self, range: CaseRange) -> &[Option<PlanId>] {
@@ -261,6 +270,10 @@ pub struct FunctionPlan {
     pub param_paths: Vec<AsyncPath>,
     /// Where streams and futures are in the result, outermost first.
     pub result_paths: Vec<AsyncPath>,
+    /// Those of `param_paths` that are not inside of another stream or future.
+    pub param_channels: Vec<AsyncPath>,
+    /// Those of `result_paths` that are not inside of another stream or future.
+    pub result_channels: Vec<AsyncPath>,
     /// Flat slots of the parameters, before the spill to memory (above 16).
     pub flat_params: u32,
     /// Flat slots of the result, before the spill to memory (above 1).
@@ -287,6 +300,8 @@ impl FunctionPlan {
         Ok(Self {
             param_paths: paths::of_tuple(&plan, params)?,
             result_paths: paths::of_tuple(&plan, results)?,
+            param_channels: plan.channels(params)?,
+            result_channels: plan.channels(results)?,
             flat_params: params_node.abi.flat,
             flat_results: results_node.abi.flat,
             has_async: params_node.has_async || results_node.has_async,

@@ -49,12 +49,7 @@ pub fn scan(
     dialect: Dialect,
     limits: &Limits,
 ) -> Result<Scan> {
-    let mut scanner = Scanner {
-        plan,
-        reader: Reader::new(bytes),
-        dialect,
-        budget: Budget::new(limits),
-    };
+    let mut scanner = Scanner::new(plan, bytes, dialect, limits);
     // What the value is part of pays for it, as in the decoder.
     match scanner.paid(id) {
         Ok(()) => {
@@ -109,14 +104,84 @@ pub fn scan_whole(
     }
 }
 
+/// A stream or future that will come on a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Where it is, from the value that was looked through.
+    pub path: Vec<u32>,
+    /// Its node.
+    pub plan: PlanId,
+}
+
+/// Finds what is pending in a value that was scanned before, at most `count_max`.
+///
+/// # Errors
+/// As [`scan`], when the value is cut short, and when more is pending.
+pub fn find_pending(
+    plan: &Plan,
+    id: PlanId,
+    bytes: &[u8],
+    dialect: Dialect,
+    count_max: usize,
+) -> Result<Vec<Pending>> {
+    let mut scanner = Scanner::new(plan, bytes, dialect, &Limits::default());
+    scanner.pending = Some(Vec::new());
+    scanner.pending_max = count_max;
+    scanner.paid(id)?;
+    Ok(scanner.pending.unwrap_or_default())
+}
+
 struct Scanner<'a> {
     plan: &'a Plan,
     reader: Reader<'a>,
     dialect: Dialect,
     budget: Budget,
+    /// What is pending, where that is asked for.
+    pending: Option<Vec<Pending>>,
+    pending_max: usize,
+    /// Where it is, as far as there are streams or futures below.
+    path: Vec<u32>,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(plan: &'a Plan, bytes: &'a [u8], dialect: Dialect, limits: &Limits) -> Self {
+        Self {
+            plan,
+            reader: Reader::new(bytes),
+            dialect,
+            budget: Budget::new(limits),
+            pending: None,
+            pending_max: 0,
+            path: Vec::new(),
+        }
+    }
+
+    fn pending(&mut self, id: PlanId) -> Result<()> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        if pending.len() >= self.pending_max {
+            let (limit, max) = ("streams and futures", self.pending_max);
+            return Err(self.reader.error(Fault::Limit { limit, max }));
+        }
+        pending.push(Pending {
+            path: self.path.clone(),
+            plan: id,
+        });
+        Ok(())
+    }
+
+    /// Scans a part of a value that is one step deeper.
+    fn step(&mut self, index: usize, id: PlanId) -> Result<()> {
+        if self.pending.is_none() || !self.plan.node(id).has_async {
+            return self.paid(id);
+        }
+        self.path.push(index as u32); // a tuple, list or chunk counts in 32 bits
+        self.paid(id)?;
+        self.path.pop();
+        Ok(())
+    }
+
     fn value(&mut self, id: PlanId) -> Result<()> {
         self.budget.values(&self.reader, 1)?;
         self.paid(id)
@@ -133,18 +198,22 @@ impl Scanner<'_> {
             Op::ScalarList(scalar) => self.scalars(scalar),
             Op::List { element } => self.list(element),
             Op::Fields(range) => {
-                let mut members = self.plan.members(range).iter();
-                members.try_for_each(|member| self.value(member.plan))
+                let mut members = self.plan.members(range).iter().enumerate();
+                members.try_for_each(|(number, member)| {
+                    self.budget.values(&self.reader, 1)?;
+                    self.step(number, member.plan)
+                })
             }
             Op::Variant { kind, cases, .. } => self.case(kind, cases),
             Op::Enum { cases, .. } => self.reader.case(VariantKind::Variant, cases).map(drop),
             Op::Flags { labels } => self.reader.flags(labels).map(drop),
             // The bytes of a handle go no further than the host; it is an index in the guest.
             Op::Own | Op::Borrow => self.reader.bytes().map(drop),
-            Op::Stream { element } => self.stream(element),
+            Op::Stream { element } => self.stream(id, element),
             Op::Future { payload } => match (self.reader.bool()?, payload) {
                 (true, Some(payload)) => self.value(payload),
-                _ => Ok(()),
+                (true, None) => Ok(()),
+                (false, _) => self.pending(id),
             },
         }
     }
@@ -187,12 +256,12 @@ impl Scanner<'_> {
     fn list(&mut self, element: PlanId) -> Result<()> {
         let size = Element::from(self.plan.node(element));
         let count = self.budget.elements(&mut self.reader, size)?;
-        (0..count).try_for_each(|_| self.paid(element))
+        (0..count).try_for_each(|index| self.step(index, element))
     }
 
-    fn stream(&mut self, element: Option<PlanId>) -> Result<()> {
+    fn stream(&mut self, id: PlanId, element: Option<PlanId>) -> Result<()> {
         if !self.dialect.read_complete(&mut self.reader)? {
-            return Ok(());
+            return self.pending(id);
         }
         let Some(element) = element else {
             return self.reader.u32().map(drop);

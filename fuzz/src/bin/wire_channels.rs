@@ -1,5 +1,6 @@
 //! Streams and futures of a wRPC peer on their channels: the same parts and the same end however the
-//! bytes are cut, and what was read encodes to the same stream again.
+//! bytes are cut, what was read encodes to the same stream again, and what is pending inside of it is found
+//! at the places that its type has.
 #![no_main]
 
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use trellis_fuzz::{Choices, pieces, within};
 use trellis_wire::dialect::{
     ChannelError, FutureDecoder, StreamDecoder, StreamEncoder, StreamPart,
 };
-use trellis_wire::plan::PlanId;
-use trellis_wire::{Dialect, Field, FunctionPlan, FunctionType, Limits, Type};
+use trellis_wire::plan::{Op, PlanId};
+use trellis_wire::{
+    Dialect, Field, FunctionPlan, FunctionType, Limits, Scan, Type, find_pending, scan,
+};
 
 fuzz_target!(|data: &[u8]| {
     let mut choices = Choices::new(data);
     let (dialect, limits) = choices.dialect_and_limits();
     let (cuts, shape) = (choices.cuts(), choices.byte());
-    let content = (shape & 2 == 0).then(|| choices.any_type(false));
+    // With streams and futures inside, or without.
+    let content = (shape & 2 == 0).then(|| choices.any_type(shape & 4 != 0));
     let wire = choices.rest();
     within((1 << 20) + 64 * data.len(), || {
         let param = if shape & 1 == 0 {
@@ -38,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
             let whole = channel.stream([wire]);
             assert_eq!(whole, channel.stream(pieces(wire, cuts)), "in pieces");
             if let Ok(stream) = whole {
+                channel.look_inside(&stream.wire);
                 let wire = stream.encode();
                 assert_eq!(
                     channel.stream([&wire[..]]).as_ref(),
@@ -46,11 +51,11 @@ fuzz_target!(|data: &[u8]| {
                 );
             }
         } else {
-            assert_eq!(
-                channel.future([wire]),
-                channel.future(pieces(wire, cuts)),
-                "in pieces"
-            );
+            let whole = channel.future([wire]);
+            assert_eq!(whole, channel.future(pieces(wire, cuts)), "in pieces");
+            if let Ok(value) = whole {
+                channel.look_inside(&value);
+            }
         }
     });
 });
@@ -126,6 +131,37 @@ impl Channel {
             "it was ready as another"
         );
         Ok(value)
+    }
+}
+
+/// Streams and futures that are looked for in one value.
+const PENDING_MAX: usize = 64;
+
+impl Channel {
+    /// Finds what is pending in values that were read: each at a place of the type, and none twice.
+    fn look_inside(&self, mut wire: &[u8]) {
+        let plan = &self.function.plan;
+        let (Op::Stream { element: id } | Op::Future { payload: id }) = plan.node(self.place).op
+        else {
+            return;
+        };
+        let Some(id) = id else { return };
+        while !wire.is_empty() {
+            let limits = &Limits::default();
+            let Ok(Scan::Complete { length, .. }) = scan(plan, id, wire, self.dialect, limits) else {
+                panic!("a value that was read is no value");
+            };
+            let (value, rest) = wire.split_at(length);
+            if let Ok(pending) = find_pending(plan, id, value, self.dialect, PENDING_MAX) {
+                assert!(pending.len() <= PENDING_MAX);
+                for (index, it) in pending.iter().enumerate() {
+                    let node = plan.node(it.plan);
+                    assert!(matches!(node.op, Op::Stream { .. } | Op::Future { .. }));
+                    assert!(!pending[..index].contains(it), "{it:?} was found twice");
+                }
+            }
+            wire = rest;
+        }
     }
 }
 

@@ -74,6 +74,12 @@ impl FutureDecoder {
         }
     }
 
+    /// Returns what has arrived behind the value that [`Self::ready`] gave: a stream or future that is the
+    /// value itself, and pending, comes on the same channel.
+    pub fn into_rest(mut self, value: &Bytes) -> Bytes {
+        self.unread.split_off(value.len().min(self.unread.len()))
+    }
+
     /// Ends the channel and returns the encoding of the value.
     ///
     /// # Errors

@@ -20,12 +20,28 @@ impl AsyncPath {
     pub fn fixed(&self) -> Option<Vec<u32>> {
         self.steps.iter().copied().collect()
     }
+
+    /// Tells whether a stream or future at `path` stands at this place.
+    pub fn is_at(&self, path: &[u32]) -> bool {
+        let fits = |(step, index): (&Option<u32>, &u32)| step.is_none_or(|step| step == *index);
+        self.steps.len() == path.len() && self.steps.iter().zip(path).all(fits)
+    }
 }
 
 /// Collects the paths below the tuple `root`, outermost first.
 pub(super) fn of_tuple(plan: &Plan, root: PlanId) -> Result<Vec<AsyncPath>, PlanError> {
+    collect(plan, root, Depth::All)
+}
+
+/// Collects the paths below `root` that do not lead through another stream or future, in the same order.
+pub(super) fn outermost(plan: &Plan, root: PlanId) -> Result<Vec<AsyncPath>, PlanError> {
+    collect(plan, root, Depth::Outermost)
+}
+
+fn collect(plan: &Plan, root: PlanId, depth: Depth) -> Result<Vec<AsyncPath>, PlanError> {
     let mut walk = Walk {
         plan,
+        depth,
         steps: Vec::new(),
         found: Vec::new(),
     };
@@ -33,8 +49,15 @@ pub(super) fn of_tuple(plan: &Plan, root: PlanId) -> Result<Vec<AsyncPath>, Plan
     Ok(walk.found)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    All,
+    Outermost,
+}
+
 struct Walk<'a> {
     plan: &'a Plan,
+    depth: Depth,
     steps: Vec<Option<u32>>,
     found: Vec<AsyncPath>,
 }
@@ -61,6 +84,9 @@ impl Walk<'_> {
                 Ok(())
             }
             Op::List { element } => self.below(None, element),
+            Op::Stream { .. } | Op::Future { .. } if self.depth == Depth::Outermost => {
+                self.found(id)
+            }
             Op::Stream { element } => {
                 self.found(id)?;
                 element.map_or(Ok(()), |element| self.below(None, element))

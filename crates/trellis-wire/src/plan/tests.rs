@@ -125,6 +125,23 @@ fn paths_count_fields_and_elements_but_no_cases() {
     let plan = func([Type::list(Type::future(Some(bytes())))], None);
     assert_eq!(steps(&plan.param_paths), [[Some(0), None], [Some(0), None]]);
     assert_eq!(plan.param_paths[0].fixed(), None);
+    assert!(plan.param_paths[0].is_at(&[0, 7]));
+    assert!(!plan.param_paths[0].is_at(&[1, 7]) && !plan.param_paths[0].is_at(&[0]));
+}
+
+#[test]
+fn what_is_inside_of_a_stream_is_not_met_on_the_way_to_it() {
+    let inner = Type::tuple([Type::future(None), Type::list(Type::stream(None))]);
+    let plan = func(
+        [Type::U8, Type::stream(Some(inner.clone()))],
+        Some(Type::future(Some(inner.clone()))),
+    );
+    assert_eq!(plan.param_paths.len(), 3);
+    assert_eq!(steps(&plan.param_channels), [[Some(1)]]);
+    assert_eq!(steps(&plan.result_channels), [[Some(0)]]);
+    let (plan, id) = Plan::compile(&inner).unwrap();
+    let channels = plan.channels(id).unwrap();
+    assert_eq!(steps(&channels), [vec![Some(0)], vec![Some(1), None]]);
 }
 
 #[test]

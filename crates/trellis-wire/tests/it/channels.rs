@@ -9,7 +9,7 @@ use trellis_wire::dialect::{
 };
 use trellis_wire::plan::Plan;
 use trellis_wire::{
-    Dialect, Field, FunctionPlan, FunctionType, Limits, Type, Value, decode, encode,
+    Dialect, Field, FunctionPlan, FunctionType, Limits, Type, Value, decode, encode, find_pending,
 };
 
 use crate::random::{any_type, value_of};
@@ -145,6 +145,37 @@ fn futures_are_their_value() {
     let mut twice = future(Some(Type::U8), Dialect::B);
     twice.push(Bytes::from_static(b"\x2a\x2a"));
     assert!(twice.finish().is_err());
+}
+
+#[test]
+fn what_follows_a_future_on_its_channel_is_kept_for_what_it_is() {
+    let function = function_of(Type::future(Some(Type::stream(Some(Type::U8)))));
+    let place = function.param_paths[0].plan;
+    let mut decoder = FutureDecoder::of(&function, place, Dialect::A, Limits::default());
+    decoder.push(Bytes::from_static(b"\x00\x02ab"));
+    let value = decoder.ready().unwrap().unwrap();
+    assert_eq!(value, Bytes::from_static(&[0]));
+    assert_eq!(decoder.into_rest(&value), Bytes::from_static(b"\x02ab"));
+}
+
+#[test]
+fn what_is_pending_in_a_value_is_found_where_it_is() {
+    let bytes = || Type::stream(Some(Type::U8));
+    let ty = Type::tuple([
+        bytes(),
+        Type::list(Type::option(Type::future(None))),
+        Type::stream(Some(bytes())),
+        Type::future(Some(Type::tuple([bytes(), bytes()]))),
+    ]);
+    let (plan, id) = Plan::compile(&ty).unwrap();
+    // The first is complete; so are the streams of the third and the future of the fourth, but not what
+    // is in them.
+    let wire = b"\x01a\x03\x00\x01\x00\x01\x01\x02\x00\x01b\x01\x00\x00";
+    let find = |count_max| find_pending(&plan, id, wire, Dialect::A, count_max);
+    let paths: Vec<_> = find(8).unwrap().into_iter().map(|it| it.path).collect();
+    assert_eq!(paths, [vec![1, 1], vec![2, 0], vec![3, 0], vec![3, 1]]);
+    assert!(find(3).is_err());
+    assert!(find_pending(&plan, id, &wire[..5], Dialect::A, 8).is_err());
 }
 
 /// A stream's elements, the sizes of its chunks, and where the bytes are cut on the way.
