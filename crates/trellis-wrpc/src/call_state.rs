@@ -1,6 +1,7 @@
 //! One open call, seen from one end: what has arrived and waits for its reader, and what the other
 //! end allows us to send. Knows no NATS connection; it says what to publish, others do.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,6 +99,8 @@ struct Inner {
     root: Inbound,
     channels: Vec<(IndexPath, Inbound)>,
     outbound: Vec<(IndexPath, Outbound)>,
+    /// The readers of these went away: nobody will read what is inside of them, but what was claimed.
+    stopped: VecDeque<IndexPath>,
     /// The other end reads none of our channels any more.
     all_stopped: bool,
     /// The other end has ended the call.
@@ -108,6 +111,10 @@ struct Inner {
 /// What the reader of one of our channels has told us.
 #[derive(Default)]
 struct Outbound {
+    /// We write to it.
+    opened: bool,
+    /// Its reader has said that it is there.
+    claimed: bool,
     credit: u64,
     stopped: bool,
     ended: bool,
@@ -136,6 +143,12 @@ pub(crate) struct Piece<'a> {
     pub(crate) note: Option<Note<'a>>,
     /// The error that the note announces.
     pub(crate) error: Option<CallError>,
+}
+
+impl Outbound {
+    fn is_open(&self) -> bool {
+        self.opened && !self.ended && !self.stopped
+    }
 }
 
 impl CallState {
@@ -296,9 +309,13 @@ impl CallState {
         for (known, outbound) in &mut inner.outbound {
             if path.as_ref().is_none_or(|path| path == known) {
                 outbound.credit = outbound.credit.max(note.credit.unwrap_or(0));
+                outbound.claimed |= note.credit.is_some();
                 outbound.stopped |= note.stop;
                 wakers.extend(outbound.waker.take());
             }
+        }
+        if let (true, Some(path)) = (note.stop, path.clone()) {
+            inner.stop_inside(path, &mut wakers);
         }
         inner.all_stopped |= note.stop && path.is_none();
         drop(inner);
@@ -444,14 +461,19 @@ impl CallState {
         }))
     }
 
-    /// Throws away what a channel holds and will receive. Returns whether its sender should know.
+    /// Throws away what a channel holds and will receive, and what nobody reads inside of it. Returns whether its sender should know.
     pub(crate) fn stop_channel(&self, path: &IndexPath) -> bool {
         let mut inner = self.lock();
         let Ok(channel) = inner.channel(path) else {
             return false;
         };
         let was_ended = channel.is_ended();
-        let freed = channel.discard();
+        let mut freed = channel.discard();
+        for (inside, channel) in &mut inner.channels {
+            if inside.is_inside(path) && !channel.is_claimed() {
+                freed += channel.discard();
+            }
+        }
         self.discharge(&mut inner, freed);
         !was_ended && inner.failure.is_none()
     }
@@ -504,9 +526,26 @@ impl CallState {
         }
     }
 
+    /// Notes that somebody reads a channel that is inside of another.
+    pub(crate) fn claim_channel(&self, path: &IndexPath) {
+        if let Ok(channel) = self.lock().channel(path) {
+            channel.claim();
+        }
+    }
+
+    /// Returns what a sender may send on a channel before it is given more.
+    pub(crate) fn window_bytes(&self) -> u64 {
+        self.bounds.window_bytes
+    }
+
     /// Notes that we write to this channel, so that the call is not finished before it.
     pub(crate) fn open_outbound(&self, path: &IndexPath) -> Result<(), CallError> {
-        self.lock().outbound(path).map(drop)
+        let mut inner = self.lock();
+        let is_stopped = inner.stopped.iter().any(|outer| path.is_inside(outer));
+        let outbound = inner.outbound(path)?;
+        outbound.opened = true;
+        outbound.stopped |= is_stopped && !outbound.claimed;
+        Ok(())
     }
 
     /// Notes that we have sent the last of this channel.
@@ -536,7 +575,7 @@ impl CallState {
         let inner = self.lock();
         let none_came = self.expects_streams && inner.channels.is_empty();
         let received = !none_came && inner.channels.iter().all(|(_, it)| it.is_over());
-        let sent = inner.outbound.iter().all(|(_, it)| it.ended || it.stopped);
+        let sent = !inner.outbound.iter().any(|(_, it)| it.is_open());
         inner.is_over || (inner.root.is_ended() && received && sent)
     }
 
@@ -555,18 +594,32 @@ impl Drop for CallState {
 
 impl Inner {
     fn channel(&mut self, path: &IndexPath) -> Result<&mut Inbound, CallError> {
-        let position = place(&mut self.channels, path)?;
+        let position = place(&mut self.channels, path, Inbound::is_spent)?;
         Ok(&mut self.channels[position].1)
     }
 
     fn outbound(&mut self, path: &IndexPath) -> Result<&mut Outbound, CallError> {
-        let position = place(&mut self.outbound, path)?;
+        let position = place(&mut self.outbound, path, |it| it.ended || !it.opened)?;
         Ok(&mut self.outbound[position].1)
+    }
+
+    /// Stops what is inside of the channel at `path`, but what its reader has claimed before.
+    fn stop_inside(&mut self, path: IndexPath, wakers: &mut Vec<Waker>) {
+        for (inside, outbound) in &mut self.outbound {
+            if inside.is_inside(&path) && !outbound.claimed {
+                outbound.stopped = true;
+                wakers.extend(outbound.waker.take());
+            }
+        }
+        if self.stopped.len() >= CHANNELS_PER_CALL_MAX {
+            self.stopped.pop_front();
+        }
+        self.stopped.push_back(path);
     }
 
     fn is_waited_for(&self) -> bool {
         let reading = self.channels.iter().any(|(_, channel)| !channel.is_over());
-        let writing = self.outbound.iter().any(|(_, it)| !it.ended && !it.stopped);
+        let writing = self.outbound.iter().any(|(_, it)| it.is_open());
         self.root.has_waiter() || reading || writing
     }
 
@@ -597,18 +650,23 @@ fn reader_gone() -> CallError {
     CallError::new(ErrorClass::Cancelled, text)
 }
 
-/// Finds the entry of `path`, or makes it.
+/// Finds the entry of `path`, or makes it. Those that are `spent` give way where there are too many: a
+/// stream of streams has any number of them, one after the other.
 fn place<T: Default>(
     entries: &mut Vec<(IndexPath, T)>,
     path: &IndexPath,
+    spent: impl Fn(&T) -> bool,
 ) -> Result<usize, CallError> {
     if let Some(position) = entries.iter().position(|(known, _)| known == path) {
         return Ok(position);
     }
     if entries.len() >= CHANNELS_PER_CALL_MAX {
+        entries.retain(|(_, entry)| !spent(entry));
+    }
+    if entries.len() >= CHANNELS_PER_CALL_MAX {
         return Err(CallError::new(
             ErrorClass::Overloaded,
-            format!("the call has more than {CHANNELS_PER_CALL_MAX} streams"),
+            format!("the call has more than {CHANNELS_PER_CALL_MAX} streams at once"),
         ));
     }
     entries.push((path.clone(), T::default()));

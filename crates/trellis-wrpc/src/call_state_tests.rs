@@ -275,3 +275,70 @@ fn a_part_of_a_value_is_never_called_whole_because_the_rest_came_meanwhile() {
     };
     assert!(all.bytes == "abcd" && all.is_whole);
 }
+
+#[test]
+fn any_number_of_streams_may_follow_one_another() {
+    let call = state(Side::Callee);
+    call.accept(accepted(Dialect::Extended));
+    for number in 0..1_000 {
+        let path = IndexPath::new(&[0, number]);
+        call.open_outbound(&path).unwrap();
+        call.end_outbound(&path);
+        call.receive(Some(path.as_str()), noted("ab", 0, true));
+        assert_eq!(next(&call, &path), Poll::Ready(Ok(Some("ab".into()))));
+        assert_eq!(next(&call, &path), Poll::Ready(Ok(None)));
+    }
+    let open = |number| call.open_outbound(&IndexPath::new(&[1, number]));
+    for number in 0..CHANNELS_PER_CALL_MAX as u32 {
+        open(number).unwrap();
+    }
+    let error = open(u32::MAX).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Overloaded);
+}
+
+#[test]
+fn a_reader_that_goes_away_leaves_what_it_has_claimed() {
+    let call = state(Side::Callee);
+    call.accept(accepted(Dialect::Extended));
+    let (outer, claimed) = (IndexPath::new(&[0]), IndexPath::new(&[0, 0]));
+    let (unread, later) = (IndexPath::new(&[0, 1]), IndexPath::new(&[0, 2]));
+    for path in [&outer, &claimed, &unread] {
+        call.open_outbound(path).unwrap();
+    }
+    let credit = Note {
+        credit: Some(400),
+        path: Some(claimed.as_str()),
+        ..Note::default()
+    };
+    call.allow(&credit);
+    call.allow(&Note {
+        stop: true,
+        path: Some(outer.as_str()),
+        ..Note::default()
+    });
+    call.open_outbound(&later).unwrap();
+    let credit = |path| call.poll_credit(&mut cx(), path, 0);
+    assert!(matches!(credit(&claimed), Poll::Ready(Ok(400))));
+    for path in [&outer, &unread, &later] {
+        assert!(matches!(credit(path), Poll::Ready(Err(_))), "{path}");
+    }
+    call.open_outbound(&IndexPath::new(&[1])).unwrap();
+    assert!(matches!(
+        credit(&IndexPath::new(&[1])),
+        Poll::Ready(Ok(400))
+    ));
+}
+
+#[test]
+fn what_nobody_reads_is_thrown_away_with_what_it_is_inside_of() {
+    let call = state(Side::Callee);
+    let (outer, claimed) = (IndexPath::new(&[0]), IndexPath::new(&[0, 0]));
+    for path in ["0", "0.0", "0.1"] {
+        call.receive(Some(path), noted("ab", 0, false));
+    }
+    call.claim_channel(&claimed);
+    assert!(call.stop_channel(&outer));
+    assert_eq!(next(&call, &claimed), Poll::Ready(Ok(Some("ab".into()))));
+    assert!(next(&call, &IndexPath::new(&[0, 1])).is_pending());
+    assert_eq!(call.lock().charged, 0);
+}

@@ -31,6 +31,17 @@ impl ChannelReader {
         }
     }
 
+    /// Tells a sender of ours that this channel has its reader, which stays when the reader of the stream
+    /// goes away that it is inside of. Those that were not claimed are stopped with that one.
+    pub fn claim(&self) {
+        self.call.accept();
+        self.call.state.claim_channel(&self.path);
+        self.tell(Note {
+            credit: Some(self.call.state.window_bytes()),
+            ..Note::default()
+        });
+    }
+
     /// Waits for the next bytes. They are cut anywhere. Nothing means that the channel is complete.
     ///
     /// # Errors
@@ -87,6 +98,25 @@ impl Drop for ChannelReader {
                 ..Note::default()
             });
         }
+    }
+}
+
+/// Opens the streams and futures that one end of a call writes, also those that are found while others
+/// are written. Cheap to clone.
+#[derive(Clone)]
+pub struct ChannelWriters(Arc<OpenCall>);
+
+impl ChannelWriters {
+    pub(crate) fn new(call: Arc<OpenCall>) -> Self {
+        Self(call)
+    }
+
+    /// Writes the stream or future at this path.
+    ///
+    /// # Errors
+    /// Overloaded, when the call has too many streams at once.
+    pub fn open(&self, path: IndexPath) -> Result<ChannelWriter, CallError> {
+        ChannelWriter::new(self.0.clone(), path)
     }
 }
 

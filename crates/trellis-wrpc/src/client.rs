@@ -10,7 +10,7 @@ use trellis_core::ErrorClass;
 
 use crate::call_error::CallError;
 use crate::call_state::{CallState, Dialect, Side};
-use crate::channel::{ChannelReader, ChannelWriter};
+use crate::channel::{ChannelReader, ChannelWriter, ChannelWriters};
 use crate::config::NOTE_BYTES_MAX;
 use crate::extension::{HEADER, Note};
 use crate::headers::{Headers, wire_bytes};
@@ -284,6 +284,11 @@ impl Call {
     /// Reads the stream or future at this path of the result.
     pub fn result_reader(&self, path: IndexPath) -> ChannelReader {
         ChannelReader::new(self.open.clone(), path)
+    }
+
+    /// Returns what writes the streams and futures of the parameters.
+    pub fn param_writers(&self) -> ChannelWriters {
+        ChannelWriters::new(self.open.clone())
     }
 
     /// Writes the stream or future at this path of the parameters.

@@ -19,8 +19,8 @@ pub(crate) const HEADER: &str = "trellis-wrpc";
 pub(crate) const ERROR_HEADER: &str = "trellis-error";
 
 const VERSION: &str = "1";
-/// Bytes of the header's value that are read.
-const VALUE_BYTES_MAX: usize = 512;
+/// Bytes of the header's value that are read: the longest path and a few words.
+const VALUE_BYTES_MAX: usize = 1_536;
 
 /// What one header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -231,7 +231,14 @@ mod tests {
                 ..Note::default()
             })
         );
-        for bad in ["", "2 end", "end", "1 at=x", "1 size=-1", &"1 ".repeat(600)] {
+        for bad in [
+            "",
+            "2 end",
+            "end",
+            "1 at=x",
+            "1 size=-1",
+            &"1 ".repeat(1_000),
+        ] {
             assert_eq!(Note::parse(bad), None, "{bad}");
         }
     }

@@ -24,6 +24,10 @@ pub(crate) struct Inbound {
     ended: bool,
     /// The reader went away: what comes is dropped.
     discarding: bool,
+    /// Somebody reads it, whatever becomes of what it is inside of.
+    claimed: bool,
+    /// The reader was told of the end.
+    told: bool,
     error: Option<CallError>,
     waker: Option<Waker>,
 }
@@ -77,9 +81,11 @@ impl Inbound {
     /// Takes the next piece, or the error that stands in its place.
     pub(crate) fn pop(&mut self) -> Result<Option<Bytes>, CallError> {
         if let Some(error) = &self.error {
+            self.told = true;
             return Err(error.clone());
         }
         let Some(bytes) = self.parts.pop_front() else {
+            self.told |= self.ended;
             return Ok(None);
         };
         self.held -= bytes.len();
@@ -143,6 +149,20 @@ impl Inbound {
     /// Returns whether nobody will read more of it: it ended, failed, or is not wanted.
     pub(crate) fn is_over(&self) -> bool {
         self.ended || self.discarding || self.error.is_some()
+    }
+
+    /// Notes that somebody reads it.
+    pub(crate) fn claim(&mut self) {
+        self.claimed = true;
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed
+    }
+
+    /// Returns whether nothing more of it can come, and nobody waits for it.
+    pub(crate) fn is_spent(&self) -> bool {
+        (self.told || self.discarding) && (self.ended || self.error.is_some())
     }
 
     pub(crate) fn wait(&mut self, cx: &Context<'_>) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::call_error::CallError;
 use crate::call_state::Dialect;
-use crate::channel::{ChannelReader, ChannelWriter};
+use crate::channel::{ChannelReader, ChannelWriter, ChannelWriters};
 use crate::headers::Headers;
 use crate::open_call::OpenCall;
 use crate::subject::IndexPath;
@@ -94,6 +94,11 @@ impl Invocation {
     /// Reads the stream or future at this path of the parameters.
     pub fn param_reader(&self, path: IndexPath) -> ChannelReader {
         ChannelReader::new(self.open.clone(), path)
+    }
+
+    /// Returns what writes the streams and futures of the result.
+    pub fn result_writers(&self) -> ChannelWriters {
+        ChannelWriters::new(self.open.clone())
     }
 
     /// Writes the stream or future at this path of the result.

@@ -25,7 +25,7 @@ mod subject;
 mod transport;
 
 pub use call_error::CallError;
-pub use channel::{ChannelReader, ChannelWriter};
+pub use channel::{ChannelReader, ChannelWriter, ChannelWriters};
 pub use client::{AcceptedBy, Call, CallOptions, Client, Offer, ParamStreams};
 pub use config::{Config, ServerConfig};
 pub use headers::{HeaderError, Headers};

@@ -156,6 +156,12 @@ impl IndexPath {
         &self.0
     }
 
+    /// Tells whether this is the place of something inside of what is at `outer`.
+    pub(crate) fn is_inside(&self, outer: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*outer.0);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    }
+
     pub(crate) fn from_wire(text: &str) -> Option<Self> {
         is_path(text).then(|| Self(text.into()))
     }
@@ -167,8 +173,8 @@ impl fmt::Display for IndexPath {
     }
 }
 
-/// Bytes of an index path: 32 levels are deeper than any type we accept.
-const PATH_BYTES_MAX: usize = 128;
+/// Bytes of an index path: the deepest type that has a plan, with ten digits and a dot for each level.
+const PATH_BYTES_MAX: usize = 1_100;
 
 fn is_path(text: &str) -> bool {
     let is_index = |index: &str| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
@@ -310,7 +316,12 @@ mod tests {
     fn a_path_is_indices_joined_with_dots() {
         assert_eq!(IndexPath::new(&[0, 1]).as_str(), "0.1");
         assert!(IndexPath::from_wire("0.12.3").is_some());
-        for bad in ["", "a", "0.", "0..1", "-1", &"0.".repeat(200)] {
+        let outer = IndexPath::new(&[0, 1]);
+        assert!(IndexPath::new(&[0, 1, 7]).is_inside(&outer));
+        for other in [&[0, 1][..], &[0, 12], &[0], &[1, 0, 1]] {
+            assert!(!IndexPath::new(other).is_inside(&outer), "{other:?}");
+        }
+        for bad in ["", "a", "0.", "0..1", "-1", &"0.".repeat(1_000)] {
             assert!(IndexPath::from_wire(bad).is_none(), "{bad}");
         }
     }
