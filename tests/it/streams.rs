@@ -60,11 +60,41 @@ fn streams_and_futures_arrive_whole_on_another_host() {
 }
 
 #[test]
+fn elements_of_all_types_and_streams_inside_of_others_arrive_on_another_host() {
+    let (_site, address) = linked();
+    let deeds = [
+        ("count?count=50000", "50000\n"),
+        ("count?count=1000000&take=10", "10\n"),
+        ("typed/texts?count=500", "500\n"),
+        ("typed/readings?count=500", "500\n"),
+        ("typed/tokens?count=500", "500\n"),
+        ("typed/ticks?count=500", "500\n"),
+        ("typed/pass?count=500", "500\n"),
+        ("typed/texts?count=100000&take=10", "10\n"),
+        ("typed/join?count=20", "20\n"),
+        ("typed/twice?count=60", "60\n"),
+        ("typed/answers?count=60", "60 40\n"),
+        // More, one after the other, than a call may have at once; and some that nobody reads.
+        ("typed/groups?count=300", "300 44850\n"),
+        ("typed/groups?count=300&take=10", "10 45\n"),
+        ("typed/kept?count=200000", "200000\n"), // more than a window
+        ("typed/pass-groups?count=30", "30\n"),
+        ("typed/pass-groups?count=300&take=10", "10\n"),
+    ];
+    for (deed, expected) in deeds {
+        assert_eq!(get(address, &format!("/{deed}")).text(), expected, "{deed}");
+    }
+}
+
+#[test]
 fn a_stream_that_breaks_on_another_host_is_an_error() {
     let (site, address) = linked();
     for path in [
         "/download?bytes=1000000&ending=trap",
         "/upload?bytes=1000000&ending=trap",
+        "/count?count=5000&ending=trap",
+        "/typed/texts?count=500&ending=trap",
+        "/typed/groups?count=30&ending=trap", // inside of the last one
         "/ask?question=trap",
     ] {
         let answer = get(address, path);

@@ -8,7 +8,6 @@ use wasmtime::component::ComponentExportIndex;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
 use crate::compile::Compiled;
-use crate::streams::Kind;
 use crate::wire::{HEAP, SLOTS_MAX, function_type};
 
 /// An exported function of one compiled component, found by name once and called many times. Cheap to
@@ -66,8 +65,8 @@ fn place(interface: &str) -> String {
 /// A type that cannot cross a link between two components.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{function} passes {what}, which cannot cross a link between components; only values, streams of \
-     bytes and futures of values can"
+    "{function} passes {what}, which cannot cross a link between components; only values, and streams and \
+     futures of them, can"
 )]
 pub struct UnsupportedType {
     /// The function.
@@ -164,7 +163,7 @@ pub(crate) fn slots(flat: u32) -> usize {
     if flat > SLOTS_MAX { HEAP } else { flat }
 }
 
-/// Plans a function that passes nothing but values, streams of bytes and futures of values.
+/// Plans a function that passes nothing but values, and streams and futures of them.
 ///
 /// # Errors
 /// When it passes anything else.
@@ -180,12 +179,6 @@ pub(crate) fn plan_of_link(
     let plan = FunctionPlan::compile(&ty).map_err(|error| unsupported(describe(&error)))?;
     if plan.has_resources {
         return Err(unsupported("a resource"));
-    }
-    for path in plan.param_paths.iter().chain(&plan.result_paths) {
-        Kind::of(&plan, path.plan).map_err(unsupported)?;
-        if path.fixed().is_none() {
-            return Err(unsupported("a stream or future inside of a list or stream"));
-        }
     }
     Ok(plan)
 }

@@ -7,8 +7,9 @@
 //! allocated for a value.
 //!
 //! The traits are hidden in wasmtime's documentation and may change with any major version. All that
-//! knows them is `tuple.rs`, and `value.rs` for the values of futures; the codec (`lift.rs`, `lower.rs`) sees a slice of memory and a function
-//! that allocates, and is tested without a guest.
+//! knows them is `tuple.rs`, and `value.rs` for the values of futures and the elements of streams; the codec
+//! (`lift.rs`, `lower.rs`) sees a slice of memory and a function that allocates, and is tested without a
+//! guest.
 //!
 //! [`Lift`]: wasmtime::component::Lift
 //! [`Lower`]: wasmtime::component::Lower
@@ -27,4 +28,4 @@ mod tests;
 pub(crate) use buffer::{Buffer, Payload};
 pub(crate) use tuple::{Direction, HEAP, Lifted, Lowered, PARAM_SLOTS, SLOTS_MAX};
 pub(crate) use types::function_type;
-pub(crate) use value::Value;
+pub(crate) use value::{Batch, ELEMENTS_AT_ONCE_MAX, Value, WireValue};

@@ -66,7 +66,7 @@ impl Generation {
         let (sender, mut answer) = oneshot::channel();
         let params = Params {
             payload: Payload::Scanned(params),
-            origin: Origin::Elsewhere(inbound),
+            origin: Origin::elsewhere(inbound, Vec::new(), None),
         };
         let mut rest: Rest = Box::pin(run(permit, deadline, function.clone(), params, sender));
         let mut end = None;

@@ -103,7 +103,7 @@ impl LinkedFunction {
         match (opened.await, local) {
             (Ok(opened), _) => {
                 remote::check_result(reference, &opened.result)?;
-                let origin = Origin::Elsewhere(opened.inbound);
+                let origin = Origin::elsewhere(opened.inbound, Vec::new(), None);
                 Ok((Payload::Scanned(opened.result), origin))
             }
             (Err(error), Some((generation, resolved))) if error.did_not_run() && !gives_streams => {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use trellis_core::ErrorClass;
 
+use super::origin::STREAMS_OPEN_MAX;
 use crate::call_error::CallError;
 
 /// The life of one store.
@@ -72,15 +73,25 @@ pub(crate) struct Crossing {
 }
 
 impl Crossing {
-    pub(crate) fn new(life: &Arc<Life>, way: Way) -> Self {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// Overloaded, when the store has too many.
+    pub(crate) fn open(life: &Arc<Life>, way: Way) -> Result<Self, CallError> {
         let mut state = life.lock();
+        if state.writing + state.reading >= STREAMS_OPEN_MAX {
+            let text = format!(
+                "the component has more than {STREAMS_OPEN_MAX} streams and futures open along links"
+            );
+            return Err(CallError::new(ErrorClass::Overloaded, text).having_run());
+        }
         match way {
             Way::Out => state.writing += 1,
             Way::In => state.reading += 1,
         }
         drop(state);
         let life = life.clone();
-        Self { life, way }
+        Ok(Self { life, way })
     }
 }
 

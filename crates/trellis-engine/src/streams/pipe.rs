@@ -9,19 +9,42 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use trellis_core::ErrorClass;
 
+use super::outbound::Outbound;
 use crate::call_error::CallError;
 
 /// Bytes that wait in a pipe before its writer waits: one write of a guest that copies in the usual
 /// pieces. A piece that is larger waits alone.
 pub(crate) const PIPE_BYTES_MAX: usize = 64 << 10;
 
+/// Pieces that wait in a pipe: where each is a byte or two, they and not their bytes are what it holds.
+pub(crate) const PIPE_PIECES_MAX: usize = 1_024;
+
+/// Streams and futures inside of the elements that wait in a pipe. Each has a pipe of its own; one that
+/// reads a stream of streams has a few in hand.
+pub(crate) const PIPE_STREAMS_MAX: usize = 16;
+
 /// Elements on their way, encoded one after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     /// How many; at least one.
     pub(crate) count: u32,
     /// Their encodings. That of a byte is the byte.
     pub(crate) wire: Bytes,
+    /// The streams and futures that are pending in them. Their paths begin with the number of the element
+    /// in its stream, or in the value of a future.
+    pub(crate) inner: Vec<Outbound>,
+}
+
+impl Piece {
+    /// Makes a piece with no streams or futures inside.
+    pub(crate) fn new(count: u32, wire: Bytes) -> Self {
+        let inner = Vec::new();
+        Self { count, wire, inner }
+    }
+
+    /// What it counts for in a pipe: elements without bytes count for one each.
+    fn weight(&self) -> usize {
+        self.wire.len().max(self.count as usize)
+    }
 }
 
 /// Why nothing more can be written.
@@ -37,12 +60,21 @@ pub(crate) enum Closed {
 struct State {
     pieces: VecDeque<Piece>,
     held: usize,
+    streams: usize,
     /// How the writer ended.
     end: Option<Result<(), CallError>>,
     /// How the reader ended.
     closed: Option<Option<CallError>>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.held >= PIPE_BYTES_MAX
+            || self.pieces.len() >= PIPE_PIECES_MAX
+            || self.streams >= PIPE_STREAMS_MAX
+    }
 }
 
 #[derive(Default)]
@@ -71,7 +103,7 @@ pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
 pub(crate) struct PipeWriter(Arc<Shared>);
 
 impl PipeWriter {
-    /// Waits until there is room, and returns for how many bytes.
+    /// Waits until there is room, and returns for how many bytes, or elements without any.
     pub(crate) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
         let mut state = self.0.lock();
         if let Some(closed) = &state.closed {
@@ -80,7 +112,7 @@ impl PipeWriter {
                 Some(error) => Closed::Failed(error.copy()),
             }));
         }
-        if state.held >= PIPE_BYTES_MAX {
+        if state.is_full() {
             state.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -91,7 +123,8 @@ impl PipeWriter {
     pub(crate) fn push(&self, piece: Piece) {
         let mut state = self.0.lock();
         if state.closed.is_none() {
-            state.held += piece.wire.len();
+            state.held += piece.weight();
+            state.streams += piece.inner.len();
             state.pieces.push_back(piece);
         }
         let waker = state.reader.take();
@@ -138,7 +171,8 @@ impl PipeReader {
     ) -> Poll<Result<Option<Piece>, CallError>> {
         let mut state = self.0.lock();
         if let Some(piece) = state.pieces.pop_front() {
-            state.held -= piece.wire.len();
+            state.held -= piece.weight();
+            state.streams -= piece.inner.len();
             let waker = state.writer.take();
             drop(state);
             wake(waker);
@@ -162,7 +196,7 @@ impl PipeReader {
     fn close(&self, why: Option<CallError>) {
         let mut state = self.0.lock();
         state.closed.get_or_insert(why);
-        state.held = 0;
+        (state.held, state.streams) = (0, 0);
         let (pieces, waker) = (mem::take(&mut state.pieces), state.writer.take());
         drop(state);
         drop(pieces);

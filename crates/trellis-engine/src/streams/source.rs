@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 
 use super::codec::Decoder;
+use super::origin::{Origin, Rest};
 use super::pipe::{Piece, PipeReader};
 use crate::call_error::CallError;
 
@@ -36,15 +37,18 @@ pub(crate) enum Source {
     Pipe(PipeReader, Option<Arc<CalleeTask>>),
     /// Elsewhere.
     Channel(Box<Channel>),
-    /// The value itself.
-    Whole(Option<Piece>),
+    /// The value itself, and where what is inside of it comes from.
+    Whole(Option<Piece>, Origin),
 }
 
 /// A channel with its decoder.
 pub(crate) struct Channel {
-    pub(crate) bytes: Box<dyn ChannelSource>,
+    /// None once its rest is that of a stream inside.
+    pub(crate) bytes: Option<Box<dyn ChannelSource>>,
     pub(crate) decoder: Decoder,
     pub(crate) is_over: bool,
+    pub(crate) inbound: Arc<dyn Inbound>,
+    pub(crate) path: Vec<u32>,
 }
 
 impl Source {
@@ -56,7 +60,16 @@ impl Source {
         match self {
             Self::Pipe(pipe, _) => pipe.poll_next(context),
             Self::Channel(channel) => channel.poll_next(context),
-            Self::Whole(piece) => Poll::Ready(Ok(piece.take())),
+            Self::Whole(piece, _) => Poll::Ready(Ok(piece.take())),
+        }
+    }
+
+    /// Returns where what is inside of `piece` comes from, which was read last.
+    pub(crate) fn origin(&mut self, piece: &mut Piece) -> Origin {
+        match self {
+            Self::Pipe(_, task) => Origin::guest(std::mem::take(&mut piece.inner), task.clone()),
+            Self::Channel(channel) => channel.origin(),
+            Self::Whole(_, origin) => origin.clone(),
         }
     }
 
@@ -78,7 +91,11 @@ impl Channel {
                 self.is_over = next.is_none();
                 return Poll::Ready(Ok(next));
             }
-            match ready!(self.bytes.poll_next(context))? {
+            let arrived = match &mut self.bytes {
+                Some(bytes) => ready!(bytes.poll_next(context))?,
+                None => None,
+            };
+            match arrived {
                 Some(bytes) => self.decoder.push(bytes),
                 None => {
                     self.is_over = true;
@@ -86,5 +103,17 @@ impl Channel {
                 }
             }
         }
+    }
+
+    fn origin(&mut self) -> Origin {
+        let rest = match &self.decoder {
+            Decoder::Done(_) => Some(Rest {
+                place: self.path.clone(),
+                unread: self.decoder.take_rest(),
+                bytes: self.bytes.take(),
+            }),
+            _ => None,
+        };
+        Origin::elsewhere(self.inbound.clone(), self.path.clone(), rest)
     }
 }

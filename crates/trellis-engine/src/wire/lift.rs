@@ -295,8 +295,11 @@ impl<'a, S: Source> Lift<'a, S> {
                 let bytes = self.elements(pointer, length, abi.align, abi.size)?;
                 self.count(length, bytes.len());
                 // A type has a size: the plan refuses those without parts.
-                for bytes in bytes.chunks_exact(abi.size.max(1) as usize) {
+                let node = self.plan.node(element);
+                for (number, bytes) in bytes.chunks_exact(abi.size.max(1) as usize).enumerate() {
+                    self.enter(node, number);
                     self.value(element, bytes)?;
+                    self.leave(node);
                 }
                 Ok(())
             }

@@ -10,6 +10,8 @@ use trellis_wire::plan::{Abi, FunctionPlan, Node, Op, Plan, PlanId, Scalar, Vari
 use trellis_wire::{DecodeError, Dialect, Limits, Reader, Scan, scan};
 use wasmtime::ValRaw;
 
+use crate::streams::Complete;
+
 /// Why bytes cannot become values in a guest.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LowerError {
@@ -73,7 +75,7 @@ pub(super) trait Target {
         &mut self,
         id: PlanId,
         path: &[u32],
-        complete: Option<&[u8]>,
+        complete: Option<Complete<'_>>,
     ) -> wasmtime::Result<u32>;
 }
 
@@ -283,36 +285,50 @@ impl<'a, T: Target> Lower<'a, T> {
     }
 
     /// Reads a stream or future that came with the value; nothing where it comes on a channel.
-    fn complete(&mut self, id: PlanId) -> Result<Option<&'a [u8]>> {
-        let Op::Future { payload } = self.plan.node(id).op else {
-            let comes_now = Dialect::A.read_complete(&mut self.reader)?;
-            return comes_now.then(|| Ok(self.reader.bytes()?)).transpose();
+    fn complete(&mut self, id: PlanId) -> Result<Option<Complete<'a>>> {
+        let mut inside = self.reader;
+        let wire = self.whole(id)?;
+        let is_future = matches!(self.plan.node(id).op, Op::Future { .. });
+        let is_here = if is_future {
+            inside.bool()?
+        } else {
+            Dialect::A.read_complete(&mut inside)?
         };
-        if !self.reader.bool()? {
+        if !is_here {
             return Ok(None);
         }
-        let Some(payload) = payload else {
-            return Ok(Some(&[]));
-        };
+        let count = if is_future { 1 } else { inside.u32()? };
+        let before = inside.position() - (self.reader.position() - wire.len());
+        let wire = wire.get(before..).unwrap_or_default();
+        Ok(Some(Complete { count, wire }))
+    }
+
+    /// Reads the bytes of a value, whatever they mean.
+    fn whole(&mut self, id: PlanId) -> Result<&'a [u8]> {
         let mut ahead = self.reader;
         let rest = ahead.take(ahead.remaining())?;
-        match scan(self.plan, payload, rest, Dialect::A, &Limits::default())? {
-            Scan::Complete { length, .. } => Ok(Some(self.reader.take(length)?)),
-            Scan::NeedMore { missing } => Ok(Some(self.reader.take(rest.len() + missing)?)),
+        match scan(self.plan, id, rest, Dialect::A, &Limits::default())? {
+            Scan::Complete { length, .. } => Ok(self.reader.take(length)?),
+            Scan::NeedMore { missing } => Ok(self.reader.take(rest.len() + missing)?),
         }
     }
 
     fn elements(&mut self, element: PlanId, place: usize, count: usize) -> Result<()> {
         let node = *self.plan.node(element);
         let size = node.abi.size.max(1) as usize;
-        if node.wire_max.is_some() {
+        if node.wire_max.is_some() && !node.has_async {
             let memory = region(self.target.memory(), place, count * size)?;
             for memory in memory.chunks_exact_mut(size) {
                 fixed(self.plan, &mut self.reader, element, memory)?;
             }
             return Ok(());
         }
-        (0..count).try_for_each(|index| self.value(element, place + index * size))
+        (0..count).try_for_each(|index| {
+            self.enter(&node, index);
+            self.value(element, place + index * size)?;
+            self.leave(&node);
+            Ok(())
+        })
     }
 
     /// Reads how many elements follow; no more than there are bytes for.

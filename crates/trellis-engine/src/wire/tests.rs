@@ -8,6 +8,7 @@ use wasmtime::ValRaw;
 
 use super::lift::{Lift, LiftError, Source};
 use super::lower::{self, LowerError, Target};
+use crate::streams::Complete;
 
 /// What the memory of these tests grows to at most.
 const MEMORY_MAX: usize = 1 << 20;
@@ -46,9 +47,10 @@ impl Target for Memory {
         &mut self,
         _: PlanId,
         path: &[u32],
-        complete: Option<&[u8]>,
+        complete: Option<Complete<'_>>,
     ) -> wasmtime::Result<u32> {
-        Ok(channel_number(path) + complete.map_or(0, |bytes| 1_000 * bytes.len() as u32))
+        Ok(channel_number(path)
+            + complete.map_or(0, |it| 10_000 * it.count + 1_000 * it.wire.len() as u32))
     }
 }
 
@@ -313,6 +315,20 @@ fn streams_and_futures_are_found_at_their_places() {
 }
 
 #[test]
+fn streams_in_lists_are_found_by_the_number_of_their_element() {
+    let element = Type::tuple([Type::U8, Type::option(Type::stream(Some(Type::String)))]);
+    let plan = plan([Type::list(element), Type::list(Type::future(None))]);
+    let wire = [3, 9, 1, 0, 8, 0, 7, 1, 0, 2, 0, 0];
+    let (memory, slots) = lower_flat(&plan, &wire).unwrap();
+    let lifted = lift_flat(&plan, &memory.bytes, &slots[..plan.flat_params as usize]).unwrap();
+    assert_eq!(lifted, wire);
+    let place = slots[0].get_u32() as usize;
+    let index = |at: usize| memory.bytes[place + at..].first_chunk().copied();
+    assert_eq!(index(8).map(u32::from_le_bytes), Some(7_001));
+    assert_eq!(index(32).map(u32::from_le_bytes), Some(7_021));
+}
+
+#[test]
 fn a_stream_or_future_may_come_with_the_value() {
     let plan = plan([
         Type::stream(Some(Type::U8)),
@@ -322,7 +338,7 @@ fn a_stream_or_future_may_come_with_the_value() {
     let wire = b"\x03abc\x01\x02hi\x01";
     let (_, slots) = lower_flat(&plan, wire).unwrap();
     let flat: Vec<u32> = slots[..3].iter().map(|slot| slot.get_u32()).collect();
-    assert_eq!(flat, [3_070, 3_071, 72]);
+    assert_eq!(flat, [33_070, 13_071, 10_072]);
     for short in 0..wire.len() {
         assert!(lower_flat(&plan, &wire[..short]).is_err(), "{short}");
     }

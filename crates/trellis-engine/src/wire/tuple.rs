@@ -1,10 +1,11 @@
 //! The types that stand for whole parameter and result tuples in wasmtime's typed calls. The unsafe code
 //! is the promise of four traits.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use trellis_wire::plan::{AsyncPath, FunctionPlan, Op, PlanId};
+use trellis_wire::plan::{AsyncPath, FunctionPlan, Op, Plan, PlanId};
 use wasmtime::component::__internal::wasmtime_environ::component::{
     StringEncoding, TypeTupleIndex,
 };
@@ -17,8 +18,10 @@ use wasmtime::{AsContextMut, Result, ValRaw, bail};
 use super::buffer::{Buffer, Payload};
 use super::lift::{self, LiftError, Source};
 use super::lower::{self, LowerError, Target};
+use super::plans::ValuePlan;
+use super::value::WireValue;
 use super::{plans, types};
-use crate::streams::{Handle, Handles, Inlets, Reader};
+use crate::streams::{ChannelPlace, Complete, Handle, Handles, Inlets, ReadEnd, Reader};
 
 /// Most core values that a function takes before its parameters go through memory.
 pub(crate) const SLOTS_MAX: usize = 16;
@@ -55,11 +58,11 @@ impl Direction {
         }
     }
 
-    /// Returns where streams and futures are in the tuple.
+    /// Returns where streams and futures are in the tuple, but for those inside of others.
     pub(crate) fn paths(self, plan: &FunctionPlan) -> &[AsyncPath] {
         match self {
-            Self::Params => &plan.param_paths,
-            Self::Results => &plan.result_paths,
+            Self::Params => &plan.param_channels,
+            Self::Results => &plan.result_channels,
         }
     }
 }
@@ -67,14 +70,7 @@ impl Direction {
 /// Returns the number of the stream or future of the type `id` at `path`. Where cases of a variant have
 /// one at the same place, their types tell them apart; the same type twice is one.
 fn number_of(paths: &[AsyncPath], id: PlanId, path: &[u32]) -> Result<usize> {
-    let is_here = |it: &AsyncPath| {
-        it.plan == id
-            && it
-                .steps
-                .iter()
-                .map(|step| step.as_ref())
-                .eq(path.iter().map(Some))
-    };
+    let is_here = |it: &AsyncPath| it.plan == id && it.is_at(path);
     match paths.iter().position(is_here) {
         Some(number) => Ok(number),
         None => bail!("a stream is at a place that its type has not"),
@@ -168,7 +164,9 @@ fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, from: Place<'_>) -> Result<
     let mut source = LiftSource {
         cx,
         utf8,
-        of: Some((&plan, tuple)),
+        plan: &plan.plan,
+        channels: &plan.param_channels,
+        ty,
         types: Vec::new(),
         handles: Vec::new(),
     };
@@ -190,22 +188,37 @@ fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, from: Place<'_>) -> Result<
 pub(super) struct LiftSource<'a, 'b> {
     cx: &'a mut LiftContext<'b>,
     utf8: bool,
-    /// The tuple that is lifted; none for a single value, which has no streams.
-    of: Option<(&'a FunctionPlan, TypeTupleIndex)>,
+    plan: &'a Plan,
+    /// Where streams and futures are in what is lifted.
+    channels: &'a [AsyncPath],
+    /// wasmtime's type of it.
+    ty: InterfaceType,
     /// wasmtime's types of its streams and futures, looked for once.
     types: Vec<InterfaceType>,
     handles: Handles,
 }
 
 impl<'a, 'b> LiftSource<'a, 'b> {
-    pub(super) fn of_value(cx: &'a mut LiftContext<'b>, utf8: bool) -> Self {
+    pub(super) fn of_value(
+        cx: &'a mut LiftContext<'b>,
+        ty: InterfaceType,
+        plan: &'a ValuePlan,
+        utf8: bool,
+    ) -> Self {
         Self {
             cx,
             utf8,
-            of: None,
+            plan: &plan.plan,
+            channels: &plan.channels,
+            ty,
             types: Vec::new(),
             handles: Vec::new(),
         }
+    }
+
+    /// Returns the streams and futures that were taken.
+    pub(super) fn into_handles(self) -> Handles {
+        self.handles
     }
 }
 
@@ -227,23 +240,21 @@ impl Source for LiftSource<'_, '_> {
     }
 
     fn channel(&mut self, id: PlanId, path: &[u32], index: u32) -> Result<()> {
-        let Some((plan, tuple)) = self.of else {
-            bail!("a value has a stream in it")
-        };
-        let number = number_of(&plan.param_paths, id, path)?;
+        let number = number_of(self.channels, id, path)?;
         if self.types.is_empty() {
-            self.types = types::channels(self.cx.types, tuple);
+            self.types = types::channels(self.cx.types, self.ty);
         }
         let ty = self.types.get(number).copied();
         let ty = ty.ok_or_else(|| wasmtime::Error::msg("a stream has no type"))?;
         let slot = ValRaw::u32(index);
-        let handle = match plan.plan.node(id).op {
+        let end = match self.plan.node(id).op {
             Op::Stream { .. } => {
-                Handle::Stream(StreamAny::linear_lift_from_flat(self.cx, ty, &slot)?)
+                ReadEnd::Stream(StreamAny::linear_lift_from_flat(self.cx, ty, &slot)?)
             }
-            _ => Handle::Future(FutureAny::linear_lift_from_flat(self.cx, ty, &slot)?),
+            _ => ReadEnd::Future(FutureAny::linear_lift_from_flat(self.cx, ty, &slot)?),
         };
-        self.handles.push((number, handle));
+        let path = path.to_vec();
+        self.handles.push(Handle { number, path, end });
         Ok(())
     }
 }
@@ -309,9 +320,10 @@ impl<const N: usize> Lowered<N> {
             None => None,
             Some(inlets) => Some(Channels {
                 plan: &self.plan,
-                paths: self.direction.paths(&self.plan),
-                types: types::channels(cx.types, tuple_index(ty)?),
+                paths: Cow::Borrowed(self.direction.paths(&self.plan)),
+                types: types::channels(cx.types, ty),
                 inlets,
+                number: None,
             }),
         };
         Ok(LowerTarget { cx, channels })
@@ -326,15 +338,31 @@ pub(super) struct LowerTarget<'a, 'b, T: 'static> {
 
 struct Channels<'a> {
     plan: &'a Arc<FunctionPlan>,
-    paths: &'a [AsyncPath],
+    paths: Cow<'a, [AsyncPath]>,
     /// wasmtime's types of what is at the paths.
     types: Vec<InterfaceType>,
     inlets: &'a Inlets,
+    /// The number of the element of a stream that is lowered.
+    number: Option<u32>,
 }
 
 impl<'a, 'b, T> LowerTarget<'a, 'b, T> {
-    pub(super) fn of_value(cx: &'a mut LowerContext<'b, T>) -> Self {
-        Self { cx, channels: None }
+    pub(super) fn of_value(
+        cx: &'a mut LowerContext<'b, T>,
+        ty: InterfaceType,
+        value: &'a WireValue,
+    ) -> Result<Self> {
+        let channels = match &value.inlets {
+            None => None,
+            Some(inlets) => Some(Channels {
+                plan: &value.function,
+                paths: Cow::Owned(value.function.plan.channels(value.plan)?),
+                types: types::channels(cx.types, ty),
+                inlets,
+                number: value.number,
+            }),
+        };
+        Ok(Self { cx, channels })
     }
 }
 
@@ -360,21 +388,27 @@ impl<T> Target for LowerTarget<'_, '_, T> {
         Ok((pointer.get_u32(), length.get_u32()))
     }
 
-    fn channel(&mut self, id: PlanId, path: &[u32], complete: Option<&[u8]>) -> Result<u32> {
+    fn channel(&mut self, id: PlanId, path: &[u32], complete: Option<Complete<'_>>) -> Result<u32> {
         let Some(channels) = &self.channels else {
             bail!("a stream was passed that nobody writes")
         };
-        let number = number_of(channels.paths, id, path)?;
+        let number = number_of(&channels.paths, id, path)?;
         let ty = channels.types.get(number).copied();
         let ty = ty.ok_or_else(|| wasmtime::Error::msg("a stream has no type"))?;
         let store = self.cx.store.as_context_mut();
-        let place = &channels.paths[number];
+        let path: Vec<u32> = channels.number.iter().chain(path).copied().collect();
+        let place = ChannelPlace {
+            plan: id,
+            path: &path,
+        };
         let reader = channels
             .inlets
             .open(store, channels.plan, place, complete)?;
         let mut slot = MaybeUninit::uninit();
         match reader {
             Reader::Bytes(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
+            Reader::Elements(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
+            Reader::Units(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
             Reader::Value(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
             Reader::Event(it) => it.linear_lower_to_flat(self.cx, ty, &mut slot)?,
         }

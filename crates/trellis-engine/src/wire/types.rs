@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use trellis_wire::plan::NODES_MAX;
 use trellis_wire::{Case, Field, FunctionType, Type};
-use wasmtime::component::__internal::wasmtime_environ::component::TypeTupleIndex;
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
 use wasmtime::component::types::{ComponentFunc, Type as PublicType};
 
@@ -60,16 +59,17 @@ pub(super) fn value_type(types: &ComponentTypes, ty: InterfaceType) -> Result<Ty
     Translate { left: NODES_MAX }.entry(types, ty)
 }
 
-/// Returns the types of all streams and futures in a tuple, in the order of the paths of its plan. The
-/// plan refuses those inside of lists, streams and futures, and bounds the walk.
-pub(super) fn channels(types: &ComponentTypes, tuple: TypeTupleIndex) -> Vec<InterfaceType> {
+/// Returns the types of all streams and futures in a type, but for those inside of others, in the order of
+/// the channels of its plan. That there is a plan bounds the walk.
+pub(super) fn channels(types: &ComponentTypes, ty: InterfaceType) -> Vec<InterfaceType> {
     let mut found = Vec::new();
-    let mut pending: Vec<InterfaceType> = types[tuple].types.iter().rev().copied().collect();
+    let mut pending = vec![ty];
     while let Some(ty) = pending.pop() {
         let first = pending.len();
         match ty {
             InterfaceType::Stream(_) | InterfaceType::Future(_) => found.push(ty),
             InterfaceType::Option(at) => pending.push(types[at].ty),
+            InterfaceType::List(at) => pending.push(types[at].element),
             InterfaceType::Tuple(at) => pending.extend(types[at].types.iter().copied()),
             InterfaceType::Record(at) => pending.extend(types[at].fields.iter().map(|it| it.ty)),
             InterfaceType::Variant(at) => {

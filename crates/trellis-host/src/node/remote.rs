@@ -13,12 +13,13 @@ use trellis_core::{ComponentId, ErrorClass, LatticeName, LinkName};
 use trellis_engine::{
     CallError, ChannelSource, FunctionRef, Inbound, Opened, Outbound, RemoteTarget,
 };
+use trellis_wire::FunctionPlan;
 use trellis_wrpc::{
     Call, CallOptions, Client, Headers, IndexPath, ParamStreams, Returns, SubjectError, Target,
 };
 
 use super::runners::{Addresses, Directory, Failed, OtherHost, Runners, Way};
-use super::streams::{self, Arriving};
+use super::streams::{self, Arriving, Places, Sending};
 use super::twins::{LinkEnds, RemoteHttp, RemoteKeyValue};
 use crate::blueprint::{Retry, WiredLink};
 use crate::imports::RemoteCalls;
@@ -319,14 +320,12 @@ impl RemoteLink {
         }
         let params = attempt.params.clone();
         let call = self.client.invoke(target, params, options).await?;
+        let to = self.target.clone();
+        let explain = move |error: &_| from_lattice(&to, error);
+        let sending = Sending::new(call.param_writers(), explain);
         let mut pumps = JoinSet::new();
         for outbound in outbound {
-            let path = IndexPath::new(outbound.path());
-            let writer = call.param_writer(path)?;
-            let target = self.target.clone();
-            pumps.spawn(async move {
-                streams::pump(outbound, writer, |error| from_lattice(&target, error)).await;
-            });
+            pumps.spawn(sending.clone().send(outbound));
         }
         let plan = function.plan.clone();
         let result = call
@@ -338,6 +337,7 @@ impl RemoteLink {
         let inbound = Arc::new(ResultChannels {
             call,
             target: self.target.clone(),
+            plan,
         });
         Ok(Opened { result, inbound })
     }
@@ -409,11 +409,17 @@ impl RemoteTarget for RemoteLink {
 struct ResultChannels {
     call: Call,
     target: ComponentId,
+    plan: Arc<FunctionPlan>,
 }
 
 impl Inbound for ResultChannels {
     fn open(&self, path: &[u32]) -> Box<dyn ChannelSource> {
         let reader = self.call.result_reader(IndexPath::new(path));
+        let places = Places {
+            all: &self.plan.result_paths,
+            outermost: &self.plan.result_channels,
+        };
+        places.claim_inside(&reader, path);
         let target = self.target.clone();
         Box::new(Arriving::new(reader, move |error| {
             from_lattice(&target, error).having_run()

@@ -12,12 +12,13 @@ use trellis_engine::{
     ChannelSource, Compiled, ComponentHandle, ExportedFunction, Generation, Inbound,
 };
 use trellis_lattice::Lattice;
+use trellis_wire::FunctionPlan;
 use trellis_wrpc::{
     CallError, Export, Handler, IndexPath, Invocation, Reply, ServeError, Served, Server, Transport,
 };
 
 use super::remote::AT_ONCE_HEADER;
-use super::streams::{self, Arriving};
+use super::streams::{self, Arriving, Places, Sending};
 use super::twins::{HttpService, ServedHttp};
 
 /// The functions of one component in service. Dropping it takes them out.
@@ -232,27 +233,35 @@ async fn answer_streaming(
     invocation: Invocation,
 ) -> Result<Reply, CallError> {
     let invocation = Arc::new(invocation);
-    let inbound = Arc::new(ParamChannels(invocation.clone()));
+    let inbound = Arc::new(ParamChannels {
+        invocation: invocation.clone(),
+        plan: function.plan().clone(),
+    });
     let called = generation.call_streaming(function, params, inbound).await;
     let called = called.map_err(|error| to_lattice(&error))?;
-    let mut pumps = Vec::new();
-    for outbound in called.outbound {
-        let writer = invocation.result_writer(IndexPath::new(outbound.path()))?;
-        pumps.push(streams::pump(outbound, writer, from_caller));
-    }
+    let sending = Sending::new(invocation.result_writers(), from_caller);
     Ok(Reply::with_rest(called.result, async move {
         // Each to its own end: a stream tells its reader why it broke.
-        let (end, _) = futures_util::future::join(called.rest, join_all(pumps)).await;
+        let sent = sending.send_all(called.outbound);
+        let (end, ()) = futures_util::future::join(called.rest, sent).await;
         end.map_err(|error| to_lattice(&error))
     }))
 }
 
 /// The streams and futures of a call's parameters.
-struct ParamChannels(Arc<Invocation>);
+struct ParamChannels {
+    invocation: Arc<Invocation>,
+    plan: Arc<FunctionPlan>,
+}
 
 impl Inbound for ParamChannels {
     fn open(&self, path: &[u32]) -> Box<dyn ChannelSource> {
-        let reader = self.0.param_reader(IndexPath::new(path));
+        let reader = self.invocation.param_reader(IndexPath::new(path));
+        let places = Places {
+            all: &self.plan.param_paths,
+            outermost: &self.plan.param_channels,
+        };
+        places.claim_inside(&reader, path);
         Box::new(Arriving::new(reader, from_caller))
     }
 }

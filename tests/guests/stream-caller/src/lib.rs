@@ -7,6 +7,8 @@
 //! | `/echo?bytes=N&take=M&ending=E` | writes N bytes, ends as E says, and reads up to M of them back |
 //! | `/ask?question=Q` | sends a future and waits for another one; `trap` has the other end trap |
 //! | `/measured?bytes=N` | reads a stream and a future of one result |
+//! | `/count?count=N&take=M&ending=E` | reads up to M numbers of a stream of N that ends as E says |
+//! | `/typed/...` | sends and reads elements of all types, see `typed.rs` |
 //!
 //! Streams are answered for by the number of bytes and their hash. E is `done`, `trap` or `wait`.
 
@@ -19,6 +21,7 @@ mod bindings {
 }
 #[path = "../../stream-callee/src/pattern.rs"]
 mod pattern;
+mod typed;
 
 use bindings::trellis_test::streams::api::{self, Ending};
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
@@ -49,6 +52,16 @@ impl wasip3::exports::http::handler::Guest for Caller {
             }
             "/ask" => answer(ask(text(query, "question").to_owned()).await),
             "/measured" => answer(measured(bytes).await),
+            "/count" => answer(typed::count(number(query, "count"), take, ending).await),
+            path if path.starts_with("/typed/") => {
+                let deed = typed::Deed {
+                    name: &path["/typed/".len()..],
+                    count: number(query, "count"),
+                    take,
+                    ending,
+                };
+                answer(deed.run().await)
+            }
             other => answer(format!("no such deed: {other}\n")),
         }
     }

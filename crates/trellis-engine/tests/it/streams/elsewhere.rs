@@ -26,8 +26,23 @@ pub(crate) enum Line {
     Failed(CallError),
 }
 
-/// The channels of one direction.
-pub(crate) struct Lines(Mutex<Vec<(Vec<u32>, Channel)>>);
+/// The channels of one direction. Either end may be the first to open one.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Entry>,
+    /// Nobody will open what is inside of these.
+    closed: Vec<Vec<u32>>,
+}
+
+/// One channel, and what was not yet taken of it.
+struct Entry {
+    path: Vec<u32>,
+    sender: Option<mpsc::Sender<Line>>,
+    receiver: Option<Channel>,
+}
 
 enum Channel {
     Written(VecDeque<Line>),
@@ -36,30 +51,77 @@ enum Channel {
 
 impl Lines {
     pub(crate) fn none() -> Arc<dyn Inbound> {
-        Arc::new(Self(Mutex::default()))
+        Arc::new(Self::default())
     }
 
     /// One channel with all that comes on it.
     pub(crate) fn of(path: impl Into<Vec<u32>>, lines: Vec<Line>) -> Arc<dyn Inbound> {
-        let channel = Channel::Written(lines.into());
-        Arc::new(Self(Mutex::new(vec![(path.into(), channel)])))
+        let entry = Entry {
+            path: path.into(),
+            sender: None,
+            receiver: Some(Channel::Written(lines.into())),
+        };
+        let entries = vec![entry];
+        let closed = Vec::new();
+        Arc::new(Self(Arc::new(Mutex::new(State { entries, closed }))))
     }
 
     /// Carries what goes out.
-    fn carry(outbound: Vec<Outbound>) -> Self {
-        let mut channels = Vec::new();
+    fn carry_all(&self, outbound: Vec<Outbound>) {
         for outbound in outbound {
-            let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-            channels.push((outbound.path().to_vec(), Channel::Live(receiver)));
-            tokio::spawn(carry(outbound, sender));
+            let sender = self.take(outbound.path(), |entry| entry.sender.take());
+            tokio::spawn(carry(outbound, sender, self.clone()));
         }
-        Self(Mutex::new(channels))
+    }
+
+    fn take<T>(&self, path: &[u32], take: impl Fn(&mut Entry) -> Option<T>) -> T {
+        let mut state = self.0.lock().unwrap();
+        let is_closed = state.closed.iter().any(|it| path.starts_with(it));
+        let entries = &mut state.entries;
+        let found = entries.iter().position(|entry| entry.path == path);
+        let index = found.unwrap_or_else(|| {
+            let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+            entries.push(Entry {
+                path: path.to_vec(),
+                sender: Some(sender),
+                receiver: (!is_closed).then_some(Channel::Live(receiver)),
+            });
+            entries.len() - 1
+        });
+        take(&mut entries[index]).expect("a channel is opened once")
+    }
+
+    fn close(&self, path: &[u32]) {
+        let mut state = self.0.lock().unwrap();
+        let inside = state.entries.iter_mut();
+        for entry in inside.filter(|entry| entry.path.starts_with(path)) {
+            entry.receiver = None;
+        }
+        state.closed.push(path.to_vec());
     }
 }
 
-async fn carry(mut outbound: Outbound, sender: mpsc::Sender<Line>) {
+/// A channel that somebody reads. Dropping it before its end closes what is inside of it.
+struct Reading {
+    channel: Channel,
+    path: Vec<u32>,
+    lines: Lines,
+    is_over: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.lines.close(&self.path);
+        }
+    }
+}
+
+async fn carry(mut outbound: Outbound, sender: mpsc::Sender<Line>, lines: Lines) {
     loop {
-        let line = match outbound.next().await {
+        let next = outbound.next().await;
+        lines.carry_all(outbound.take_inner());
+        let line = match next {
             Ok(Some(mut bytes)) => {
                 let head = bytes.split_to(bytes.len().min(3));
                 if sender.send(Line::Bytes(head)).await.is_err() {
@@ -79,18 +141,22 @@ async fn carry(mut outbound: Outbound, sender: mpsc::Sender<Line>) {
 
 impl Inbound for Lines {
     fn open(&self, path: &[u32]) -> Box<dyn ChannelSource> {
-        let mut channels = self.0.lock().unwrap();
-        let found = channels.iter().position(|(it, _)| it == path);
-        Box::new(channels.swap_remove(found.expect("nobody sends that")).1)
+        Box::new(Reading {
+            channel: self.take(path, |entry| entry.receiver.take()),
+            path: path.to_vec(),
+            lines: self.clone(),
+            is_over: false,
+        })
     }
 }
 
-impl ChannelSource for Channel {
+impl ChannelSource for Reading {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, CallError>> {
-        let line = match self {
-            Self::Written(lines) => lines.pop_front(),
-            Self::Live(receiver) => std::task::ready!(receiver.poll_recv(context)),
+        let line = match &mut self.channel {
+            Channel::Written(lines) => lines.pop_front(),
+            Channel::Live(receiver) => std::task::ready!(receiver.poll_recv(context)),
         };
+        self.is_over = !matches!(line, Some(Line::Bytes(_)));
         Poll::Ready(match line {
             Some(Line::Bytes(bytes)) => Ok(Some(bytes)),
             Some(Line::Done) => Ok(None),
@@ -131,7 +197,9 @@ impl RemoteTarget for Elsewhere {
         _expires: Instant,
     ) -> Result<Opened, CallError> {
         let export = self.0.function(&function.interface, &function.function);
-        let (export, inbound) = (export.unwrap(), Arc::new(Lines::carry(outbound)));
+        let (export, inbound) = (export.unwrap(), Lines::default());
+        inbound.carry_all(outbound);
+        let inbound = Arc::new(inbound);
         // On a task of its own, as everything that comes from another host.
         let callee = self.0.clone();
         let call = async move { callee.call_streaming(&export, params, inbound).await };
@@ -141,7 +209,9 @@ impl RemoteTarget for Elsewhere {
             rest,
         } = tokio::spawn(call).await.unwrap()?;
         tokio::spawn(rest);
-        let inbound = Arc::new(Lines::carry(outbound));
+        let inbound = Lines::default();
+        inbound.carry_all(outbound);
+        let inbound = Arc::new(inbound);
         Ok(Opened { result, inbound })
     }
 }
