@@ -116,6 +116,26 @@ fn mistakes_of_several_manifests_are_reported_at_once() {
 }
 
 #[test]
+fn a_link_that_may_be_repeated_sometimes() {
+    let link = link("two", "types", "bench").replace(
+        "interfaces:",
+        "source: { config: [{ name: c, properties: { retry: sometimes } }] }, interfaces:",
+    );
+    let (one, two) = (
+        component("one", "caller", &link),
+        component("two", "callee", ""),
+    );
+    let said = refuse(&format!("{one}{two}"));
+    assert_says(
+        &said,
+        &[
+            "app.yaml:11:",
+            "retry is \"sometimes\"; a link says `idempotent` or `never`",
+        ],
+    );
+}
+
+#[test]
 fn components_that_are_linked_in_a_circle() {
     let one = component("one", "http_hello", &link("two", "a", "b"));
     let two = component("two", "http_hello", &link("one", "a", "b"));

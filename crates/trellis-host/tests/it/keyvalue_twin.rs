@@ -1,9 +1,11 @@
 //! `wasi:keyvalue` from one host to another, by its twin.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use trellis_capabilities::keyvalue::{
     Bucket, BucketName, KeyValueBackend, KeyValueError, KeyValueLink, MemoryBackend, OpenLink,
 };
@@ -12,7 +14,7 @@ use trellis_host::twins::{Caller, Callers, KeyValueService, LinkEnds, RemoteKeyV
 use trellis_tests::NatsServer;
 use trellis_wire::twins::keyvalue::Error;
 use trellis_wire::twins::{Encode, from_wire, to_wire};
-use trellis_wrpc::{CallOptions, Headers, Returns, Target};
+use trellis_wrpc::{CallOptions, Export, Headers, Invocation, Reply, Returns, Target};
 
 use crate::support::{Peer, ends, id, within};
 
@@ -230,4 +232,65 @@ async fn the_provider_holds_callers_to_its_bounds() {
         .call_raw("store", "delete", to_wire(&("a\nb", "k")))
         .await;
     assert_eq!(error(answer), Error::NoSuchStore);
+}
+
+#[tokio::test]
+async fn reading_is_repeated_when_its_host_is_lost_and_counting_is_not() {
+    let nats = NatsServer::start();
+    let (caller, provider) = (Peer::start(&nats, "b").await, Peer::start(&nats, "a").await);
+    let (begun, mut seen) = mpsc::unbounded_channel();
+    // Every other call waits for ever.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let handler = move |_: Invocation| {
+        let is_first = calls.fetch_add(1, SeqCst).is_multiple_of(2);
+        begun.send(()).unwrap();
+        async move {
+            match is_first {
+                true => std::future::pending().await,
+                false => Ok(Reply::value(to_wire(&Ok::<bool, Error>(true)))),
+            }
+        }
+    };
+    let mut served = Vec::new();
+    for (interface, function) in [("store", "exists"), ("atomics", "increment")] {
+        let interface = format!("wrpc:keyvalue/{interface}@0.2.0-draft");
+        let export = Export::new("default", "kv", &interface, function).unwrap();
+        served.push(
+            provider
+                .server
+                .serve(&export, handler.clone())
+                .await
+                .unwrap(),
+        );
+    }
+    provider.transport.settle().await.unwrap();
+    let remote = RemoteKeyValue::new(caller.client.clone(), ends("shop", "kv")).unwrap();
+    let name = BucketName::new(&id("kv"), "default").unwrap();
+    let bucket = remote.bucket(&name).unwrap();
+    // Says that the host is gone until that is believed: at first nobody knows who took the call.
+    let lose = async || {
+        let mut again = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            again.tick().await;
+            caller.transport.peer_gone("a");
+        }
+    };
+
+    let exists = tokio::select! {
+        exists = within(bucket.exists("n")) => exists,
+        () = lose() => unreachable!(),
+    };
+    assert_eq!(exists, Ok(true));
+    seen.recv().await.unwrap();
+    seen.recv().await.unwrap();
+    let counted = tokio::select! {
+        counted = within(bucket.increment("n".to_owned(), 1)) => counted,
+        () = lose() => unreachable!(),
+    };
+    assert!(
+        matches!(counted, Err(KeyValueError::Provider { .. })),
+        "{counted:?}"
+    );
+    seen.recv().await.unwrap();
+    assert!(seen.try_recv().is_err(), "it was not sent again");
 }

@@ -182,7 +182,10 @@ impl RemoteHttp {
         }
         // Hosts of 1.x have no subject of their own. NATS may choose this host again.
         if self.link.runners.has_unaddressed() {
-            return self.attempt(self.link.addresses.anybody(), asked).await;
+            match self.attempt(self.link.addresses.anybody(), asked).await {
+                Err(error) if Failed::of(&error, Retry::Never) == Failed::Refused => {}
+                answer => return answer,
+            }
         }
         Err(lost.unwrap_or_else(no_room))
     }
