@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::figures::{Figures, Tally};
 use crate::guarded::{Deadline, Guarded};
 use crate::http::concurrent::Concurrent;
+use crate::http::served;
 use crate::instance_pool::{HttpExport, InstancePool};
 use crate::outgoing::OutgoingHttp;
 use crate::settings::Flavour;
@@ -291,7 +292,7 @@ fn needs_definition(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
 
 fn add_wasi(linker: &mut Linker<State>, flavour: Flavour) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    p2::add_only_http_to_linker_async(linker)?;
+    served::add_to_linker(linker)?;
     if flavour == Flavour::Concurrent {
         wasmtime_wasi::p3::add_to_linker(linker)?;
         p3::add_to_linker(linker)?;

@@ -1,8 +1,13 @@
 //! HTTP requests into a component.
 
+mod body_pipe;
 pub(crate) mod concurrent;
 mod response_body;
 mod sequential;
+pub(crate) mod served;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use ::http::header::CONTENT_LENGTH;
 use ::http::{HeaderMap, HeaderName, Method, Request, Response};
@@ -12,7 +17,7 @@ pub use response_body::ResponseBody;
 
 use crate::call::count;
 use crate::call_error::CallError;
-use crate::component::{ComponentHandle, Permit};
+use crate::component::{ComponentHandle, Generation, Permit};
 use crate::figures::Tally;
 use crate::guarded::Deadline;
 use crate::instance_pool::HttpExport;
@@ -37,6 +42,17 @@ impl ComponentHandle {
         request: Request<WasiBody>,
     ) -> Result<Response<ResponseBody>, CallError> {
         self.admit().await?.handle_http(request).await
+    }
+
+    /// Takes room for one call if there is some now.
+    ///
+    /// # Errors
+    /// Unavailable when the component is not running.
+    pub fn try_admit(&self) -> Result<Option<Admitted>, CallError> {
+        let generation = self.require()?;
+        let deadline = Deadline::start(generation.pool.limits().deadline);
+        let permit = Permit::try_enter(&generation);
+        Ok(permit.map(|permit| Admitted { permit, deadline }))
     }
 
     /// Waits for room for one call, as long as a call may wait.
@@ -69,43 +85,63 @@ impl Admitted {
     ///
     /// # Cancel safety
     /// Dropping the future or the response body ends the guest's work for this request.
-    pub async fn handle_http(
-        self,
-        request: Request<WasiBody>,
-    ) -> Result<Response<ResponseBody>, CallError> {
+    pub fn handle_http(self, request: Request<WasiBody>) -> Handling {
         let Self {
             mut permit,
             deadline,
         } = self;
         let tally = permit.take_tally();
         let is_head = *request.method() == Method::HEAD;
-        let response = Self::serve(permit, deadline, request).await;
-        match (response, tally) {
-            (Ok(response), Some(tally)) => Ok(counted(response, tally, is_head)),
+        let inner = match permit.generation.pool.http() {
+            Some(HttpExport::P2(_)) => {
+                Inner::Sequential(sequential::serve(permit, deadline, request))
+            }
+            Some(HttpExport::P3(_)) => {
+                Inner::Concurrent(Box::pin(concurrent::serve(permit, deadline, request)))
+            }
+            None => Inner::Failed(Some(serves_no_http(&permit.generation))),
+        };
+        Handling {
+            inner,
+            tally,
+            is_head,
+        }
+    }
+}
+
+/// A request that a component is answering.
+#[must_use = "a request is served by those who wait for it"]
+pub struct Handling {
+    inner: Inner,
+    /// Counts the call, until its response has it.
+    tally: Option<Tally>,
+    is_head: bool,
+}
+
+enum Inner {
+    Sequential(sequential::Serving),
+    Concurrent(Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, CallError>> + Send>>),
+    Failed(Option<CallError>),
+}
+
+impl Future for Handling {
+    type Output = Result<Response<ResponseBody>, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(match &mut self.inner {
+            Inner::Sequential(serving) => Pin::new(serving).poll(context),
+            Inner::Concurrent(serving) => serving.as_mut().poll(context),
+            Inner::Failed(error) => {
+                Poll::Ready(Err(error.take().expect("an answer is polled for once")))
+            }
+        });
+        Poll::Ready(match (response, self.tally.take()) {
+            (Ok(response), Some(tally)) => Ok(counted(response, tally, self.is_head)),
             (response, tally) => {
                 count(tally, &response);
                 response
             }
-        }
-    }
-
-    async fn serve(
-        permit: Permit,
-        deadline: Deadline,
-        request: Request<WasiBody>,
-    ) -> Result<Response<ResponseBody>, CallError> {
-        match permit.generation.pool.http() {
-            Some(HttpExport::P2(_)) => sequential::serve(permit, deadline, request).await,
-            Some(HttpExport::P3(_)) => concurrent::serve(permit, deadline, request).await,
-            None => Err(CallError::new(
-                trellis_core::ErrorClass::Unavailable,
-                format!(
-                    "component {} exports no wasi:http handler; its exports are {}",
-                    permit.generation.id,
-                    permit.generation.compiled().exports().join(", ")
-                ),
-            )),
-        }
+        })
     }
 }
 
@@ -119,6 +155,17 @@ fn counted(
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let has_body = !is_head && !matches!(response.status().as_u16(), 204 | 304);
     response.map(|body| body.counted(tally, length.filter(|_| has_body), has_body))
+}
+
+fn serves_no_http(generation: &Generation) -> CallError {
+    CallError::new(
+        trellis_core::ErrorClass::Unavailable,
+        format!(
+            "component {} exports no wasi:http handler; its exports are {}",
+            generation.id,
+            generation.compiled().exports().join(", ")
+        ),
+    )
 }
 
 /// Returns the id of a request.

@@ -40,7 +40,7 @@ pub use component::{ComponentHandle, ComponentSpec, DeployError, Generation, Imp
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use exports::{ExportedFunction, ExportedSignature, FunctionError, UnsupportedType};
 pub use figures::{DURATIONS, Figures, Reading};
-pub use http::{Admitted, ResponseBody};
+pub use http::{Admitted, Handling, ResponseBody};
 pub use link::{FunctionRef, Link, LinkSlot, LinkTarget, LocalTarget, Opened, RemoteTarget};
 pub use outgoing::{OutgoingHttp, OutgoingResponse};
 pub use settings::{AllocatorKind, PoolReport};

@@ -36,13 +36,22 @@ impl HttpHooks {
 }
 
 /// One filter for the process; the default makes a new allocation for each header map.
-static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
-    LazyLock::new(|| Arc::new(|name: &HeaderName| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
+static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
+
+/// Tells whether a header is not for a guest to see or to set.
+pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
+    static NAMES: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+    NAMES.contains(name)
+}
 
 type IoResult = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type SendResult = Result<(http::Response<WasiBody>, IoResult), Error>;
 
 impl WasiHttpHooks for HttpHooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         FORBIDDEN.clone()
     }

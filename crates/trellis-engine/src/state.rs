@@ -13,6 +13,7 @@ use crate::budget::{InstanceLimiter, MemoryBudget, MemoryRefusal};
 use crate::cpu_meter::CpuMeter;
 use crate::figures::{Figures, InstanceCount};
 use crate::guest_log::{GuestLog, GuestStream};
+use crate::http::served::{FIELDS_BYTES_MAX, ServedView, Tables};
 use crate::outgoing::{HttpHooks, OutgoingHttp};
 use crate::streams::Life;
 
@@ -32,6 +33,7 @@ pub struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: HttpHooks,
+    pub(crate) served: Tables,
     component: Arc<ComponentId>,
     request_id: Option<HeaderValue>,
     pub(crate) limiter: InstanceLimiter,
@@ -51,10 +53,13 @@ impl State {
         if !template.environment.is_empty() {
             wasi.envs(&template.environment);
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
             table: ResourceTable::new(),
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
+            served: Tables::default(),
             hooks: HttpHooks::new(template.outgoing.clone()),
             component: template.id.clone(),
             request_id: None,
@@ -84,6 +89,18 @@ impl State {
     pub(crate) fn call_expires(&self) -> Instant {
         self.expires
             .unwrap_or_else(|| Instant::now() + self.patience)
+    }
+
+    /// Returns what the HTTP of WASI 0.2 works on.
+    pub(crate) fn served(&mut self) -> ServedView<'_> {
+        ServedView {
+            tables: &mut self.served,
+            other: WasiHttpCtxView {
+                ctx: &mut self.http,
+                table: &mut self.table,
+                hooks: &mut self.hooks,
+            },
+        }
     }
 
     /// Returns the table that holds the host side of the guest's resources.

@@ -67,6 +67,11 @@ pub(crate) struct Rest {
 }
 
 impl ResponseBody {
+    /// Makes a body of `bytes`.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(Inner::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
     /// Takes a body whose guest has finished. Where it is a single piece the length becomes known.
     pub(crate) fn finished(body: WasiBody) -> Self {
         Self::read_ahead(body)

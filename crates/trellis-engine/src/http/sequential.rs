@@ -1,61 +1,86 @@
 //! Requests into components of WASI 0.2: one at a time in an instance.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use ::http::{Request, Response};
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 use trellis_core::ErrorClass;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime_wasi_http::WasiBody;
 
+use super::body_pipe::BodyReader;
 use super::response_body::{GuestTask, ResponseBody, Rest};
+use super::served::AnswerSlot;
 use crate::call_error::CallError;
-use crate::component::Permit;
+use crate::component::{Generation, Permit};
 use crate::cpu_meter::CpuMeter;
 use crate::guarded::{Deadline, Guarded};
 use crate::instance_pool::HttpGuest;
 
-type Answer = Result<Response<WasiBody>, ErrorCode>;
-
 /// Runs the guest on the caller's task until it has answered; what it has left to do then travels
 /// with the response body.
-pub(crate) async fn serve(
-    permit: Permit,
-    deadline: Deadline,
-    request: Request<WasiBody>,
-) -> Result<Response<ResponseBody>, CallError> {
-    let (sender, mut answer) = oneshot::channel();
+pub(crate) fn serve(permit: Permit, deadline: Deadline, request: Request<WasiBody>) -> Serving {
+    let slot = Arc::<AnswerSlot>::default();
     let generation = permit.generation.clone();
     let meter = CpuMeter::new(&generation.figures);
-    let call = run(permit, request, meter.clone(), sender);
-    let mut task: Option<GuestTask> = Some(Box::pin(Guarded::new(call, meter, deadline)));
+    let call = run(permit, request, meter.clone(), slot.clone());
+    Serving {
+        task: Some(Box::pin(Guarded::new(call, meter, deadline))),
+        slot,
+        generation,
+    }
+}
 
-    std::future::poll_fn(move |context| {
-        let Some(running) = &mut task else {
+/// A request in an instance. Small, because it moves; the guest's work stays where it began.
+pub(crate) struct Serving {
+    task: Option<GuestTask>,
+    slot: Arc<AnswerSlot>,
+    generation: Arc<Generation>,
+}
+
+impl Future for Serving {
+    type Output = Result<Response<ResponseBody>, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(running) = &mut this.task else {
             return Poll::Pending;
         };
-        let done = running.as_mut().poll(context);
-        match (answer.try_recv(), done) {
-            (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
-            (Ok(Ok(response)), Poll::Ready(Ok(()))) => {
-                Poll::Ready(Ok(response.map(ResponseBody::finished)))
-            }
-            (Ok(Ok(response)), Poll::Pending) => {
-                let rest = Rest {
-                    component: generation.id.clone(),
-                    task: task.take(),
-                    permit: None,
-                };
-                Poll::Ready(Ok(response.map(|body| ResponseBody::streaming(body, rest))))
-            }
-            (Ok(Err(code)), _) => Poll::Ready(Err(answered_with_error(&code))),
-            (Err(_), Poll::Ready(Ok(()))) => Poll::Ready(Err(no_answer())),
-            (Err(TryRecvError::Empty | TryRecvError::Closed), Poll::Pending) => Poll::Pending,
-        }
-    })
-    .await
+        let done = running.as_mut().poll(context)?;
+        let response = match this.slot.take() {
+            Some(Ok(response)) => response,
+            Some(Err(code)) => return Poll::Ready(Err(answered_with_error(&code))),
+            None if done.is_ready() => return Poll::Ready(Err(no_answer())),
+            None => return Poll::Pending,
+        };
+        let task = this.task.take();
+        let rest = done.is_pending().then(|| Rest {
+            component: this.generation.id.clone(),
+            task,
+            permit: None,
+        });
+        Poll::Ready(Ok(response.map(|body| response_body(body, rest))))
+    }
+}
+
+/// Makes the body of a response, with what the guest has left to do.
+fn response_body(body: Option<BodyReader>, rest: Option<Rest>) -> ResponseBody {
+    let whole = match (body, &rest) {
+        (None, _) => Ok(Bytes::new()),
+        (Some(body), None) => body.into_whole(),
+        (Some(body), Some(_)) => Err(body),
+    };
+    match (whole, rest) {
+        (Ok(bytes), None) => ResponseBody::whole(bytes),
+        (Ok(bytes), Some(rest)) => ResponseBody::streaming(
+            WasiBody::new(Full::new(bytes).map_err(|it| match it {})),
+            rest,
+        ),
+        (Err(body), None) => ResponseBody::finished(WasiBody::new(body)),
+        (Err(body), Some(rest)) => ResponseBody::streaming(WasiBody::new(body), rest),
+    }
 }
 
 /// Takes an instance, calls its handler and gives it back.
@@ -63,19 +88,16 @@ async fn run(
     permit: Permit,
     request: Request<WasiBody>,
     meter: Arc<CpuMeter>,
-    answer: oneshot::Sender<Answer>,
+    slot: Arc<AnswerSlot>,
 ) -> Result<(), CallError> {
     let pool = &permit.generation.pool;
     let mut live = pool.take(&meter).await?;
     live.calls_left = live.calls_left.saturating_sub(1);
     let state = live.store.data_mut();
     state.begin(meter, super::request_id(request.headers()));
-    let mut view = state.http();
-    let request = view
-        .new_incoming_request(Scheme::Http, request)
-        .map_err(CallError::from_guest)?;
-    let outparam = view
-        .new_response_outparam(answer)
+    let (request, outparam) = state
+        .served
+        .begin(request, slot)
         .map_err(CallError::from_guest)?;
     live.store.set_epoch_deadline(1);
     let Some(HttpGuest::P2(proxy)) = &live.http else {
@@ -87,6 +109,7 @@ async fn run(
         .await;
     match result {
         Ok(()) => {
+            live.store.data_mut().served.end();
             pool.give_back(live);
             Ok(())
         }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod exports;
+mod http_raw;
 mod limits;
 mod links;
 mod reuse;

@@ -1,0 +1,181 @@
+//! The side of `wasi:http/types@0.2` that serves requests: its resources live in the store's own
+//! tables, as they came and without copies.
+//!
+//! What a guest needs to send requests of its own, and to read bodies, is wasmtime-wasi-http's. Where
+//! both sides share a type of resource, the highest bit of its number tells whose it is.
+
+mod delegated;
+mod fields;
+mod incoming;
+mod outgoing;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::http::{Request, Response};
+use slab::Slab;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTableError};
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
+use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
+use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpView};
+
+use self::fields::Fields;
+use self::incoming::{IncomingBody, IncomingRequest};
+use self::outgoing::OutgoingResponse;
+use super::body_pipe::{BodyReader, BodyWriter};
+use crate::state::State;
+
+/// The most that the headers of one `fields` may take, as wasmtime-wasi-http counts it: names and
+/// values with what they cost in memory.
+pub(crate) const FIELDS_BYTES_MAX: usize = 128 << 10;
+
+/// Marks the numbers of resources that are in our tables, where a type has resources in both.
+const OURS: u32 = 1 << 31;
+
+/// What a guest answered.
+pub(super) type Answer = Result<Response<Option<BodyReader>>, ErrorCode>;
+
+/// Where an answer is put when the guest sets it, and found when the guest is looked after.
+#[derive(Default)]
+pub(super) struct AnswerSlot(Mutex<Option<Answer>>);
+
+impl AnswerSlot {
+    fn put(&self, answer: Answer) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+
+    /// Takes the answer, where there is one.
+    pub(super) fn take(&self) -> Option<Answer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The resources of one store. Each has a handle in the guest's table, whose size is bounded.
+#[derive(Default)]
+pub(crate) struct Tables {
+    fields: Slab<Fields>,
+    requests: Slab<IncomingRequest>,
+    incoming_bodies: Slab<IncomingBody>,
+    responses: Slab<OutgoingResponse>,
+    outgoing_bodies: Slab<BodyWriter>,
+    outparams: Slab<Arc<AnswerSlot>>,
+}
+
+impl Tables {
+    /// Takes a request, and makes the resources that a handler is called with.
+    ///
+    /// # Errors
+    /// When the request names no host.
+    pub(super) fn begin(
+        &mut self,
+        request: Request<WasiBody>,
+        slot: Arc<AnswerSlot>,
+    ) -> wasmtime::Result<(
+        Resource<HostIncomingRequest>,
+        Resource<HostResponseOutparam>,
+    )> {
+        let request = IncomingRequest::new(request)?;
+        let request = Resource::new_own(insert(&mut self.requests, request)?);
+        let outparam = Resource::new_own(insert(&mut self.outparams, slot)?);
+        Ok((request, outparam))
+    }
+
+    /// Ends what a guest that has returned left open: nobody writes those bodies any more.
+    pub(super) fn end(&mut self) {
+        for (_, body) in &mut self.outgoing_bodies {
+            body.forsake();
+        }
+    }
+}
+
+/// Adds the interfaces to a linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = LinkOptions::default();
+    http::types::add_to_linker::<_, Served>(linker, &(&options).into(), State::served)?;
+    http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, State::http)
+}
+
+struct Served;
+
+impl HasData for Served {
+    type Data<'a> = ServedView<'a>;
+}
+
+/// What the host functions work on.
+pub(crate) struct ServedView<'a> {
+    pub(crate) tables: &'a mut Tables,
+    /// For what wasmtime-wasi-http does.
+    pub(crate) other: WasiHttpCtxView<'a>,
+}
+
+impl ServedView<'_> {
+    /// Takes `fields` out of our table, for wasmtime-wasi-http or for good.
+    fn take_fields(&mut self, fields: &Resource<FieldMap>) -> wasmtime::Result<FieldMap> {
+        let fields = remove(&mut self.tables.fields, fields.rep())?;
+        Ok(fields.into_map(self.other.hooks))
+    }
+
+    /// Takes fields that wasmtime-wasi-http made into our table.
+    fn adopt_fields(&mut self, fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>> {
+        let map = self.other.table.delete(fields)?;
+        self.push_fields(Fields::Map(map))
+    }
+
+    fn push_fields(&mut self, fields: Fields) -> wasmtime::Result<Resource<FieldMap>> {
+        Ok(Resource::new_own(insert(&mut self.tables.fields, fields)?))
+    }
+}
+
+fn insert<T>(table: &mut Slab<T>, it: T) -> wasmtime::Result<u32> {
+    let number = u32::try_from(table.insert(it)).ok();
+    Ok(number
+        .filter(|number| number & OURS == 0)
+        .ok_or(ResourceTableError::Full)?)
+}
+
+fn get<T>(table: &Slab<T>, number: u32) -> wasmtime::Result<&T> {
+    Ok(table
+        .get(number as usize)
+        .ok_or(ResourceTableError::NotPresent)?)
+}
+
+fn get_mut<T>(table: &mut Slab<T>, number: u32) -> wasmtime::Result<&mut T> {
+    Ok(table
+        .get_mut(number as usize)
+        .ok_or(ResourceTableError::NotPresent)?)
+}
+
+fn remove<T>(table: &mut Slab<T>, number: u32) -> wasmtime::Result<T> {
+    Ok(table
+        .try_remove(number as usize)
+        .ok_or(ResourceTableError::NotPresent)?)
+}
+
+/// Returns the place in our table of a resource whose type has resources in both.
+fn ours<T>(resource: &Resource<T>) -> Option<u32> {
+    let number = resource.rep();
+    (number & OURS != 0).then_some(number & !OURS)
+}
+
+impl types::Host for ServedView<'_> {
+    fn convert_error_code(
+        &mut self,
+        error: wasmtime_wasi_http::p2::HttpError,
+    ) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn convert_header_error(
+        &mut self,
+        error: wasmtime_wasi_http::p2::HeaderError,
+    ) -> wasmtime::Result<types::HeaderError> {
+        error.downcast()
+    }
+
+    fn http_error_code(
+        &mut self,
+        error: Resource<types::IoError>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        types::Host::http_error_code(&mut self.other, error)
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers and their bodies.
+
+use ::http::header::CONTENT_LENGTH;
+use ::http::{HeaderMap, Response, StatusCode};
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::DynOutputStream;
+use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, Trailers};
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostOutgoingResponse, HostResponseOutparam};
+use wasmtime_wasi_http::p2::{HttpError, HttpResult};
+
+use super::fields::Fields;
+use super::{OURS, ServedView, get, get_mut, insert, ours, remove};
+use crate::http::body_pipe::{BodyReader, FinishError, body_pipe};
+
+/// What is behind an `outgoing-response`.
+pub(super) struct OutgoingResponse {
+    status: StatusCode,
+    headers: FieldMap,
+    body: Option<BodyReader>,
+}
+
+/// The announced length of a body is not one number.
+struct BadLength;
+
+/// Reads `content-length` as strictly as HTTP writes it: digits, once.
+fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, BadLength> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| BadLength)?;
+    if values.next().is_some() || !text.bytes().all(|it| it.is_ascii_digit()) {
+        return Err(BadLength);
+    }
+    text.parse().map(Some).map_err(|_| BadLength)
+}
+
+impl types::HostOutgoingResponse for ServedView<'_> {
+    fn new(
+        &mut self,
+        headers: Resource<FieldMap>,
+    ) -> wasmtime::Result<Resource<HostOutgoingResponse>> {
+        let mut headers = self.take_fields(&headers)?;
+        headers.set_immutable();
+        let response = OutgoingResponse {
+            status: StatusCode::OK,
+            headers,
+            body: None,
+        };
+        let number = insert(&mut self.tables.responses, response)?;
+        Ok(Resource::new_own(number))
+    }
+
+    fn body(
+        &mut self,
+        id: Resource<HostOutgoingResponse>,
+    ) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
+        let response = get_mut(&mut self.tables.responses, id.rep())?;
+        let (None, Ok(length)) = (&response.body, announced_length(&response.headers)) else {
+            return Ok(Err(()));
+        };
+        let (writer, reader) = body_pipe(length);
+        response.body = Some(reader);
+        let number = insert(&mut self.tables.outgoing_bodies, writer)?;
+        Ok(Ok(Resource::new_own(number | OURS)))
+    }
+
+    fn status_code(
+        &mut self,
+        id: Resource<HostOutgoingResponse>,
+    ) -> wasmtime::Result<types::StatusCode> {
+        Ok(get(&self.tables.responses, id.rep())?.status.into())
+    }
+
+    fn set_status_code(
+        &mut self,
+        id: Resource<HostOutgoingResponse>,
+        status: types::StatusCode,
+    ) -> wasmtime::Result<Result<(), ()>> {
+        let response = get_mut(&mut self.tables.responses, id.rep())?;
+        let Ok(status) = StatusCode::from_u16(status) else {
+            return Ok(Err(()));
+        };
+        response.status = status;
+        Ok(Ok(()))
+    }
+
+    fn headers(
+        &mut self,
+        id: Resource<HostOutgoingResponse>,
+    ) -> wasmtime::Result<Resource<FieldMap>> {
+        let headers = get(&self.tables.responses, id.rep())?.headers.clone();
+        self.push_fields(Fields::Map(headers))
+    }
+
+    fn drop(&mut self, id: Resource<HostOutgoingResponse>) -> wasmtime::Result<()> {
+        remove(&mut self.tables.responses, id.rep())?;
+        Ok(())
+    }
+}
+
+impl types::HostResponseOutparam for ServedView<'_> {
+    fn set(
+        &mut self,
+        id: Resource<HostResponseOutparam>,
+        answer: Result<Resource<HostOutgoingResponse>, ErrorCode>,
+    ) -> wasmtime::Result<()> {
+        let answer = match answer {
+            Ok(response) => Ok(remove(&mut self.tables.responses, response.rep())?.into_answer()),
+            Err(code) => Err(code),
+        };
+        remove(&mut self.tables.outparams, id.rep())?.put(answer);
+        Ok(())
+    }
+
+    fn send_informational(
+        &mut self,
+        id: Resource<HostResponseOutparam>,
+        status: u16,
+        headers: Resource<FieldMap>,
+    ) -> HttpResult<()> {
+        types::HostResponseOutparam::send_informational(&mut self.other, id, status, headers)
+    }
+
+    fn drop(&mut self, id: Resource<HostResponseOutparam>) -> wasmtime::Result<()> {
+        remove(&mut self.tables.outparams, id.rep())?;
+        Ok(())
+    }
+}
+
+impl OutgoingResponse {
+    fn into_answer(self) -> Response<Option<BodyReader>> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.into();
+        response
+    }
+}
+
+impl types::HostOutgoingBody for ServedView<'_> {
+    fn write(
+        &mut self,
+        id: Resource<HostOutgoingBody>,
+    ) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
+        let Some(number) = ours(&id) else {
+            return types::HostOutgoingBody::write(&mut self.other, id);
+        };
+        match get(&self.tables.outgoing_bodies, number)?.open() {
+            Some(stream) => Ok(Ok(self.other.table.push(stream)?)),
+            None => Ok(Err(())),
+        }
+    }
+
+    fn finish(
+        &mut self,
+        id: Resource<HostOutgoingBody>,
+        trailers: Option<Resource<Trailers>>,
+    ) -> HttpResult<()> {
+        let trailers = trailers
+            .map(|trailers| self.take_fields(&trailers))
+            .transpose()
+            .map_err(HttpError::trap)?;
+        let Some(number) = ours(&id) else {
+            let trailers = trailers.map(|map| self.other.table.push(map)).transpose()?;
+            return types::HostOutgoingBody::finish(&mut self.other, id, trailers);
+        };
+        let bodies = &mut self.tables.outgoing_bodies;
+        let mut body = remove(bodies, number).map_err(HttpError::trap)?;
+        match body.finish(trailers.map(HeaderMap::from)) {
+            Ok(()) => Ok(()),
+            Err(FinishError::WrongLength { written }) => {
+                Err(ErrorCode::HttpResponseBodySize(Some(written)).into())
+            }
+            Err(error @ FinishError::StreamInUse) => Err(HttpError::trap(error)),
+        }
+    }
+
+    fn drop(&mut self, id: Resource<HostOutgoingBody>) -> wasmtime::Result<()> {
+        let Some(number) = ours(&id) else {
+            return types::HostOutgoingBody::drop(&mut self.other, id);
+        };
+        let bodies = &mut self.tables.outgoing_bodies;
+        if remove(bodies, number)?.is_in_use() {
+            return Err(FinishError::StreamInUse.into());
+        }
+        Ok(())
+    }
+}
