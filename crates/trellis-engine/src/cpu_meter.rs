@@ -41,10 +41,17 @@ impl CpuMeter {
         self.poll_started_nanos.store(now_nanos(), Relaxed);
     }
 
+    /// Returns when the last poll started, by [`now_nanos`].
+    pub(crate) fn poll_started_nanos(&self) -> u64 {
+        self.poll_started_nanos.load(Relaxed)
+    }
+
     /// Marks the end of a poll.
     pub(crate) fn leave(&self) {
         let spent = now_nanos().saturating_sub(self.poll_started_nanos.load(Relaxed));
-        self.used_nanos.fetch_add(spent, Relaxed);
+        // Only the poll that ends adds to it; the epoch callback reads.
+        let used = self.used_nanos.load(Relaxed);
+        self.used_nanos.store(used.saturating_add(spent), Relaxed);
         self.figures.add_cpu(spent);
     }
 
@@ -56,6 +63,7 @@ impl CpuMeter {
     }
 }
 
-fn now_nanos() -> u64 {
+/// Returns the nanoseconds since the first reading of this process.
+pub(crate) fn now_nanos() -> u64 {
     u64::try_from(ORIGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,16 +1,16 @@
 //! Instances of one generation: made, kept for reuse, retired.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
 use trellis_core::{ErrorClass, Limits, Reuse};
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::call_error::CallError;
-use crate::cpu_meter::CpuMeter;
+use crate::cpu_meter::{CpuMeter, now_nanos};
+use crate::idle_instances::IdleInstances;
 use crate::state::{State, Template};
 use crate::streams::LifeGuard;
 
@@ -42,7 +42,8 @@ pub(crate) struct Live {
     pub(crate) instance: Instance,
     pub(crate) http: Option<HttpGuest>,
     pub(crate) calls_left: u32,
-    idle_since: Instant,
+    /// By the clock of the CPU meter.
+    idle_since_nanos: u64,
 }
 
 impl Live {
@@ -60,7 +61,7 @@ impl Live {
             instance,
             http,
             calls_left,
-            idle_since: Instant::now(),
+            idle_since_nanos: 0,
         }
     }
 }
@@ -71,7 +72,7 @@ pub(crate) struct InstancePool {
     reuse: Reuse,
     pre: InstancePre<State>,
     http: Option<HttpExport>,
-    idle: ArrayQueue<Live>,
+    idle: IdleInstances<Live>,
 }
 
 impl InstancePool {
@@ -91,7 +92,7 @@ impl InstancePool {
             reuse,
             pre,
             http,
-            idle: ArrayQueue::new(idle),
+            idle: IdleInstances::new(idle),
         }
     }
 
@@ -109,7 +110,7 @@ impl InstancePool {
 
     /// Takes an idle instance, if there is one.
     pub(crate) fn take_idle(&self) -> Option<Live> {
-        self.idle.pop()
+        self.idle.take()
     }
 
     /// Takes an idle instance or makes one; counts the call against it.
@@ -126,19 +127,19 @@ impl InstancePool {
         if live.calls_left == 0 || !live.life.0.is_self_contained() {
             return;
         }
-        live.idle_since = Instant::now();
-        // A full queue drops the instance, which is what should happen.
-        let _ = self.idle.push(live);
+        // It was in use a moment ago, when its last poll began: that clock reading serves here too.
+        live.idle_since_nanos = live.store.data().meter.poll_started_nanos();
+        // Where there is no room the instance is dropped, which is what should happen.
+        self.idle.keep(live);
     }
 
     /// Retires instances that were idle for long, or all of them.
     pub(crate) fn retire_idle(&self, all: bool) {
-        for _ in 0..self.idle.len() {
-            let Some(live) = self.idle.pop() else { return };
-            if !all && live.idle_since.elapsed() < IDLE_TIME_MAX {
-                let _ = self.idle.push(live);
-            }
-        }
+        let now = now_nanos();
+        self.idle.retire(|live| {
+            let idle = Duration::from_nanos(now.saturating_sub(live.idle_since_nanos));
+            all || idle >= IDLE_TIME_MAX
+        });
     }
 
     /// Makes a fresh instance. Guest code (start functions) may run: call it under a guard.

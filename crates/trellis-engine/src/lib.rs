@@ -22,6 +22,7 @@ mod figures;
 mod guarded;
 mod guest_log;
 mod http;
+mod idle_instances;
 mod instance_pool;
 mod link;
 mod outgoing;
