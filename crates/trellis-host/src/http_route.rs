@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use trellis_capabilities::http_client::{LocalFailure, LocalService};
@@ -30,10 +30,19 @@ pub(crate) struct HttpRoute {
 impl Handler for HttpRoute {
     fn call(&self, request: Request<RequestBody>) -> HandlerFuture {
         let component = self.component.clone();
-        Box::pin(async move {
-            let admitted = component.admit().await;
-            answer(&component, admitted, request).await
-        })
+        match component.try_admit() {
+            // The guest's work is begun here, so that what is boxed next is small.
+            Ok(Some(admitted)) => {
+                let id = request.headers().get(REQUEST_ID).cloned();
+                let handling = admitted.handle_http(request.map(into_guest));
+                Box::pin(async move { finish(&component, id.as_ref(), handling.await) })
+            }
+            Ok(None) => Box::pin(async move {
+                let admitted = component.admit().await;
+                answer(&component, admitted, request).await
+            }),
+            Err(error) => Box::pin(async move { answer(&component, Err(error), request).await }),
+        }
     }
 }
 
@@ -48,10 +57,19 @@ async fn answer(
         Ok(admitted) => admitted.handle_http(request.map(into_guest)).await,
         Err(error) => Err(error),
     };
+    finish(component, id.as_ref(), answered)
+}
+
+/// Makes of what a component answered what its client gets.
+fn finish(
+    component: &ComponentHandle,
+    id: Option<&HeaderValue>,
+    answered: Result<Response<trellis_engine::ResponseBody>, CallError>,
+) -> Result<Response<ResponseBody>, Refusal> {
     match answered {
         Ok(response) => Ok(response.map(into_client)),
         Err(error) => {
-            log(component.id(), id.as_ref(), error.class, error.message());
+            log(component.id(), id, error.class, error.message());
             Err(refusal(error.class))
         }
     }
@@ -179,7 +197,7 @@ pub(crate) fn refusal(class: ErrorClass) -> Refusal {
 
 pub(crate) fn log(
     component: &ComponentId,
-    id: Option<&http::HeaderValue>,
+    id: Option<&HeaderValue>,
     error: ErrorClass,
     message: &str,
 ) {
