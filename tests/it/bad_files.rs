@@ -37,6 +37,50 @@ fn a_missing_file() {
 }
 
 #[test]
+fn a_missing_file_is_found_before_anything_is_started() {
+    for missing in ["gone.wasm", "gone", "gone/app.wasm", "help"] {
+        let trellis = Trellis::new();
+        let ended = trellis.args(["up", "--data", "data", missing]).run();
+        assert_eq!(ended.code, Some(1));
+        let said = ended.stderr;
+        assert!(
+            said.starts_with(&format!("error: there is no file {missing}\nhint: ")),
+            "{said}"
+        );
+    }
+    let trellis = Trellis::new();
+    std::fs::write(trellis.home().join("shop.yaml"), "").unwrap();
+    let ended = trellis.args(["up", "shpo.yaml"]).run();
+    assert!(
+        ended.stderr.contains("did you mean shop.yaml?"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_file_of_something_else_is_one_mistake() {
+    let trellis = Trellis::new();
+    let compose = "services:\n  web:\n    image: nginx\nvolumes: {}\n";
+    std::fs::write(trellis.home().join("compose.yaml"), compose).unwrap();
+    let ended = trellis.args(["up", "compose.yaml"]).run();
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(
+        ended.stderr.matches("error: ").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    for part in [
+        "this is no manifest",
+        "compose.yaml:1:1",
+        "hint: a manifest begins with",
+    ] {
+        assert!(ended.stderr.contains(part), "no {part:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_missing_manifest_is_not_taken_for_a_component() {
     let trellis = Trellis::new().args(["up", "gone.yaml"]);
     let ended = trellis.run();

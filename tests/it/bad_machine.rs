@@ -58,6 +58,66 @@ fn a_port_in_use_names_the_process_that_has_it() {
 }
 
 #[test]
+fn an_address_that_is_not_of_this_machine_has_a_hint_of_its_own() {
+    // An address for documentation, which no machine has.
+    let trellis = Trellis::new()
+        .arg(guest("http_hello"))
+        .args(["--http", "192.0.2.1:8000"]);
+    let said = trellis.try_up().unwrap_err().stderr;
+    assert!(
+        said.contains("192.0.2.1 is no address of this machine\nhint: use 127.0.0.1"),
+        "{said}"
+    );
+    assert!(!said.contains("stop that process"), "{said}");
+}
+
+#[test]
+fn a_home_that_cannot_be_written_costs_a_note() {
+    let trellis = Trellis::new();
+    let settings = trellis.home().join("file");
+    std::fs::write(&settings, "").unwrap();
+    let host = trellis
+        .env("TRELLIS_CONFIG", settings.to_str().unwrap())
+        .arg(guest("http_hello"))
+        .up();
+    assert_eq!(get(host.address(), "/").text(), "Hello from Trellis!\n");
+    let note = "note: other terminals do not find this host by themselves: cannot use";
+    assert!(host.log().wait_for(note).is_some());
+    assert!(!host.log().so_far().contains("error: "));
+}
+
+#[test]
+fn a_full_disk_under_the_state_names_the_folder() {
+    let trellis = Trellis::new();
+    // Where the tests have it.
+    let small = folder(&trellis, "data", 0o700);
+    let ended = trellis.behind(on_small_disk(&small)).try_up().unwrap_err();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for part in [
+        "is full",
+        "hint: the state of the lattice is in",
+        "--data FOLDER",
+    ] {
+        assert!(ended.stderr.contains(part), "no {part:?}: {}", ended.stderr);
+    }
+}
+
+/// Runs what follows with 64 KiB of disk at `folder`, in a name space of its own.
+fn on_small_disk(folder: &Path) -> [String; 6] {
+    let mount = format!(
+        "mount -t tmpfs -o size=64k,mode=700 none {} && exec \"$@\"",
+        folder.display()
+    );
+    // Root may mount in such a name space; others need one for users, too.
+    let user = if rustix::process::getuid().is_root() {
+        "-m"
+    } else {
+        "-rm"
+    };
+    ["unshare", user, "sh", "-c", &mount, "sh"].map(str::to_owned)
+}
+
+#[test]
 fn a_cache_that_is_a_file() {
     let trellis = Trellis::new();
     let file = trellis.home().join("cache");
@@ -102,19 +162,7 @@ fn code_is_not_loaded_from_a_cache_that_others_can_write() {
 fn a_full_disk_under_the_cache_costs_a_warning_and_nothing_else() {
     let trellis = Trellis::new();
     let small = folder(&trellis, "small", 0o700);
-    let mount = format!(
-        "mount -t tmpfs -o size=64k,mode=700 none {} && exec \"$@\"",
-        small.display()
-    );
-    // Root may mount in a name space of its own; others need a user name space for that.
-    let user = if rustix::process::getuid().is_root() {
-        "-m"
-    } else {
-        "-rm"
-    };
-    let trellis = trellis
-        .cache(&small)
-        .behind(["unshare", user, "sh", "-c", &mount, "sh"]);
+    let trellis = trellis.cache(&small).behind(on_small_disk(&small));
     let host = trellis.arg(guest("http_hello")).up();
     assert_eq!(get(host.address(), "/").text(), "Hello from Trellis!\n");
     let warning = host

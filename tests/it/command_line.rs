@@ -33,6 +33,23 @@ fn help_of_inspect() {
 }
 
 #[test]
+fn what_is_typed_wrong_is_told_how_to_be_right() {
+    for (typed, hint) in [
+        (["--http", "localhost:8000"], "such as 127.0.0.1:8000"),
+        (["--metrics", ":9464"], "such as 127.0.0.1:8000"),
+        (
+            ["--guest-memory", "2 GB"],
+            "such as 512, or a size such as 2GiB",
+        ),
+        (["--label", "zone"], "write KEY=VALUE"),
+    ] {
+        let ended = Trellis::new().arg("up").args(typed).run();
+        assert_eq!(ended.code, Some(2), "{typed:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(hint), "{typed:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn what_is_typed_wrong_is_a_usage_error() {
     for arguments in [
         &["fly"][..],

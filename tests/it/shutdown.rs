@@ -121,6 +121,63 @@ fn busy() -> Busy {
     }
 }
 
+/// A component without imports and exports, whose code takes long to compile: functions of many operations.
+fn large_component() -> Vec<u8> {
+    const FUNCTIONS: usize = 600;
+    /// `local.get 0; i32.const 7; i32.add; local.get 0; i32.mul; local.set 0`
+    const STEP: [u8; 10] = [0x20, 0, 0x41, 7, 0x6a, 0x20, 0, 0x6c, 0x21, 0];
+    let mut body = vec![0];
+    body.extend(STEP.repeat(3_000));
+    body.extend([0x20, 0, 0x0b]);
+    let function = [length(body.len()), body].concat();
+    let count = length(FUNCTIONS);
+    let types = section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]);
+    let functions = section(3, &[count.clone(), vec![0; FUNCTIONS]].concat());
+    let code = section(10, &[count, function.repeat(FUNCTIONS)].concat());
+    let module = [b"\0asm\x01\0\0\0".to_vec(), types, functions, code].concat();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [vec![id], length(content.len()), content.to_vec()].concat()
+}
+
+/// An unsigned number in the variable-length form of WebAssembly.
+fn length(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push((number % 0x80) as u8 | 0x80);
+        number /= 0x80;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+#[test]
+fn a_host_that_compiles_ends_when_told() {
+    let trellis = Trellis::new();
+    let file = trellis.home().join("large.wasm");
+    std::fs::write(&file, large_component()).unwrap();
+    let cache = trellis.home().join("cache");
+    let trellis = trellis.cache(&cache).arg(file);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut host = trellis.begin();
+        host.log().wait_for("compiling").unwrap();
+        let told = Instant::now();
+        host.signal(signal);
+        assert_eq!(host.wait(), Some(0), "{signal:?}");
+        let took = told.elapsed();
+        assert!(
+            took <= IDLE_EXIT_MAX + SLACK,
+            "{signal:?}: ended after {took:?}"
+        );
+        assert!(
+            !host.log().whole().contains("compiled"),
+            "it was done before"
+        );
+    }
+}
+
 #[test]
 fn a_request_in_flight_is_answered_before_the_host_ends() {
     let mut busy = busy();

@@ -129,6 +129,18 @@ impl Trellis {
     /// # Errors
     /// What it said when it ended instead.
     pub fn try_up(&self) -> Result<Host, Finished> {
+        let Host { mut process, .. } = self.begin();
+        match process.stdout.wait_for("{") {
+            Some(line) => {
+                let report = serde_json::from_str(&line).expect("the line is JSON");
+                Ok(Host { process, report })
+            }
+            None => Err(process.finish()),
+        }
+    }
+
+    /// Starts `trellis up` with these arguments and returns at once; there is no report yet.
+    pub fn begin(&self) -> Host {
         let data = self.home().join("data");
         let mut command = self.command();
         command.args(["up", "--output", "json"]);
@@ -140,13 +152,9 @@ impl Trellis {
         if !self.arguments.iter().any(|it| it == "--http") {
             command.args(["--http", "127.0.0.1:0"]);
         }
-        let mut process = Process::spawn(command.args(&self.arguments));
-        match process.stdout.wait_for("{") {
-            Some(line) => {
-                let report = serde_json::from_str(&line).expect("the line is JSON");
-                Ok(Host { process, report })
-            }
-            None => Err(process.finish()),
+        Host {
+            process: Process::spawn(command.args(&self.arguments)),
+            report: Value::Null,
         }
     }
 

@@ -250,21 +250,34 @@ fn check_header(bytes: &[u8]) -> Result<(), Fault> {
 fn find_cut(bytes: &[u8]) -> Option<u64> {
     let mut parser = Parser::new(0);
     let mut parents = Vec::new();
+    // Where the modules and components end that are not over yet.
+    let mut ends: Vec<usize> = Vec::new();
     let mut rest = bytes;
     loop {
         match parser.parse(rest, false) {
             Ok(Chunk::NeedMoreData(missing)) => {
-                let finished = rest.is_empty() && parents.is_empty();
+                // What is nested in the last section ends where the bytes end.
+                let finished = rest.is_empty() && ends.iter().all(|end| *end == bytes.len());
                 return (!finished).then_some(missing);
             }
             Ok(Chunk::Parsed { consumed, payload }) => {
                 rest = &rest[consumed..];
                 match payload {
-                    Payload::ModuleSection { parser: inner, .. }
-                    | Payload::ComponentSection { parser: inner, .. } => {
+                    Payload::ModuleSection {
+                        parser: inner,
+                        unchecked_range,
+                    }
+                    | Payload::ComponentSection {
+                        parser: inner,
+                        unchecked_range,
+                    } => {
+                        ends.push(unchecked_range.end);
                         parents.push(std::mem::replace(&mut parser, inner));
                     }
-                    Payload::End(_) => parser = parents.pop()?,
+                    Payload::End(_) => {
+                        ends.pop();
+                        parser = parents.pop()?;
+                    }
                     _ => {}
                 }
             }

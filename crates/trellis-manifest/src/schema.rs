@@ -31,9 +31,25 @@ pub(crate) struct Draft {
     pub(crate) start: Span,
 }
 
+/// Tells whether `text` is one of `known`, but for case and what is not a letter.
+fn is_near(text: &str, known: &[&str]) -> bool {
+    let letters = text.chars().filter(char::is_ascii_alphabetic);
+    let letters: String = letters.collect();
+    known.iter().any(|it| it.eq_ignore_ascii_case(&letters))
+}
+
 /// Reads one document. `None` means that not even a name could be read.
 pub(crate) fn application(reader: &mut Reader<'_>, document: &Node) -> Option<Draft> {
     let known = ["apiVersion", "kind", "metadata", "spec"];
+    if let Value::Mapping(entries) = &document.value
+        && !entries.iter().any(|(key, _)| is_near(&key.text, &known))
+    {
+        // A file of something else; all of its fields would be mistakes.
+        let message = "this is no manifest: it has no `apiVersion`, `kind`, `metadata` or `spec`";
+        let hint = format!("a manifest begins with `apiVersion: {API_VERSION}`");
+        reader.error_with_hint(document.span, message, hint);
+        return None;
+    }
     let fields = reader.fields(document, "a manifest", &known)?;
     let errors_before = reader.findings.error_count();
     for (field, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {

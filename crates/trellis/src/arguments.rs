@@ -11,6 +11,7 @@ use crate::commands::{
 };
 use crate::connection::ConnectionOptions;
 use crate::gateway::GatewayOptions;
+use crate::size;
 
 /// Run WebAssembly components anywhere, in one binary.
 #[derive(Debug, Parser)]
@@ -73,7 +74,8 @@ pub(crate) struct Up {
         long,
         value_name = "IP:PORT",
         default_value = "127.0.0.1:8000",
-        env = "TRELLIS_HTTP"
+        env = "TRELLIS_HTTP",
+        value_parser = socket_address
     )]
     pub(crate) http: SocketAddr,
 
@@ -85,12 +87,12 @@ pub(crate) struct Up {
     #[arg(long, value_name = "FOLDER", env = "TRELLIS_CACHE")]
     pub(crate) cache: Option<PathBuf>,
 
-    /// Let all components together use this much memory, in MiB [default: half]
-    #[arg(long, value_name = "MIB", env = "TRELLIS_GUEST_MEMORY", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    /// Let all components together use this much memory, in MiB or as `2GiB` [default: half]
+    #[arg(long, value_name = "MIB", env = "TRELLIS_GUEST_MEMORY", value_parser = mebibytes)]
     pub(crate) guest_memory: Option<u64>,
 
     /// Serve metrics of the host here, at `/metrics`, in the text format of OpenMetrics
-    #[arg(long, value_name = "IP:PORT", env = "TRELLIS_METRICS")]
+    #[arg(long, value_name = "IP:PORT", env = "TRELLIS_METRICS", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,
 
     /// Give the host a label, such as `zone=eu-1`; hosts are chosen by them
@@ -131,6 +133,29 @@ pub(crate) struct Inspect {
     pub(crate) output: OutputFormat,
 }
 
+/// Reads an address and a port.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let hint = "write an IP address and a port, such as 127.0.0.1:8000";
+    text.parse().map_err(|_| hint.to_owned())
+}
+
+/// More than any machine has, in MiB.
+const MEBIBYTES_MAX: u64 = 1 << 24;
+
+/// Reads a number of mebibytes, or a size with its unit.
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let wrong = |_| "write a number of MiB, such as 512, or a size such as 2GiB".to_owned();
+    let mebibytes = match text.parse() {
+        Ok(number) => number,
+        Err(_) => size::parse(text).map_err(wrong)? >> 20,
+    };
+    if (1..=MEBIBYTES_MAX).contains(&mebibytes) {
+        Ok(mebibytes)
+    } else {
+        Err("it is not between 1MiB and 16TiB".to_owned())
+    }
+}
+
 /// Takes `KEY=VALUE` apart.
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -156,6 +181,16 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn memory_is_a_number_of_mebibytes_or_a_size() {
+        for (typed, mebibytes) in [("512", 512), ("512MiB", 512), ("2GiB", 2_048)] {
+            assert_eq!(super::mebibytes(typed), Ok(mebibytes));
+        }
+        for wrong in ["", "0", "-1", "1KiB", "2GB", "16777217", "32TiB"] {
+            assert!(super::mebibytes(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {

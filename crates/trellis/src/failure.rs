@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use trellis_core::with_causes;
-use trellis_host::{GatewayError, Problem, StartError};
+use trellis_host::{BindError, GatewayError, Problem, StartError};
 use trellis_manifest::{Source, render_all};
 
 /// The exit code of what failed as it can fail.
@@ -70,7 +70,7 @@ impl Failure {
     pub(crate) fn start(error: StartError, sources: &[Source]) -> Self {
         match error {
             StartError::Problems(problems) => Self::rendered(render_problems(problems, sources)),
-            StartError::Gateway(error @ GatewayError::Bind(_)) => {
+            StartError::Gateway(error @ GatewayError::Bind(BindError::InUse { .. })) => {
                 // The gateway's text has a hint of its own, which names no option.
                 let text = with_causes(&error);
                 let (text, _) = text.split_once("\nhint:").unwrap_or((&text, ""));

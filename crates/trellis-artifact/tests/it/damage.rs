@@ -32,6 +32,23 @@ fn every_truncation_is_seen_or_leaves_a_valid_component() {
 }
 
 #[test]
+fn a_component_may_end_with_what_is_nested_in_it() {
+    for text in [
+        "(component (core module (func)))",
+        "(component (component (core module)))",
+        "(component (component))",
+    ] {
+        let bytes = assemble(text);
+        assert_eq!(check_component(&bytes), Ok(()), "{text}");
+        let cut = check_component(&bytes[..bytes.len() - 1]);
+        assert!(
+            matches!(cut, Err(Fault::Truncated { .. })),
+            "{text}: {cut:?}"
+        );
+    }
+}
+
+#[test]
 fn no_flip_of_one_byte_panics() {
     let bytes = assemble(COUNTER);
     let mut refused = 0;

@@ -1,11 +1,12 @@
 //! `trellis up`: a host and its applications in the foreground.
 
 mod identity;
+mod inputs;
 mod lattice;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,12 +14,12 @@ use tracing_subscriber::{EnvFilter, Layer};
 use trellis_control::Subjects;
 use trellis_core::LatticeName;
 use trellis_host::{
-    Deployable, FollowedLines, Host, HostConfig, HostReport, LogBook, Metrics, Node, NodeConfig,
+    FollowedLines, Host, HostConfig, HostReport, LogBook, Metrics, Node, NodeConfig,
     ShutdownSignal, shutdown_channel,
 };
-use trellis_manifest::{MANIFEST_BYTES_MAX, Source, parse_all, render_all};
 use trellis_node::{Identity, Options};
 
+use self::inputs::Inputs;
 use self::lattice::Joined;
 use crate::arguments::{OutputFormat, Up};
 use crate::connection::{Resolved, lattice_settings, redacted};
@@ -28,14 +29,12 @@ use crate::gateway::{Gateway, ResolvedGateway};
 use crate::progress::Shown;
 use crate::{folders, output, signals};
 
-/// The names under which a folder's manifest is found, in this order.
-const MANIFEST_NAMES: [&str; 4] = ["trellis.yaml", "trellis.yml", "wadm.yaml", "wadm.yml"];
 /// Threads for work that blocks: files, compilation, names. Each keeps the memory that it once needed.
 const BLOCKING_THREADS_MAX: usize = 32;
+/// How long the end waits for such work. What must not be lost was waited for by those who began it.
+const BLOCKED_WAIT: Duration = Duration::from_millis(500);
 /// The lines that are kept for `trellis logs`: those of components, and what a host's operator reads.
 const KEPT_LINES: &str = "info,guest=debug,async_nats=warn";
-/// The first bytes of every WebAssembly file.
-const WASM_MAGIC: &[u8] = b"\0asm";
 
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let resolved = Resolved::of_host(&up.connection)?;
@@ -53,7 +52,7 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         trusted_peers,
         guest_memory_bytes_max: up.guest_memory.map(|mib| mib << 20),
     };
-    let inputs = read(&up.paths, up.http)?;
+    let inputs = inputs::read(&up.paths, up.http)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -67,7 +66,10 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         log,
         metrics: up.metrics,
     };
-    runtime.block_on(serve(start, up.output))
+    let ended = runtime.block_on(serve(start, up.output));
+    // A compilation cannot be interrupted; nobody who has told the host to stop waits for its end.
+    runtime.shutdown_timeout(BLOCKED_WAIT);
+    ended
 }
 
 /// Writes the log to standard error, and keeps its latest lines for those who ask over the lattice.
@@ -101,110 +103,6 @@ struct Start {
     log: (LogBook, FollowedLines),
     /// Where metrics are to be served.
     metrics: Option<SocketAddr>,
-}
-
-/// What was read from the paths.
-struct Inputs {
-    deployables: Vec<Deployable>,
-    sources: Vec<Source>,
-}
-
-fn read(paths: &[PathBuf], http: SocketAddr) -> Result<Inputs, Failure> {
-    let mut deployables = Vec::new();
-    let mut sources = Vec::new();
-    let mut folders = Vec::new();
-    for path in paths {
-        match classify(path)? {
-            Input::Component => deployables.push(Deployable::component(path, http)),
-            Input::Manifest { path, text } => {
-                let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-                sources.push(Source::from_bytes(path.display().to_string(), &text));
-                folders.push(folder);
-            }
-        }
-    }
-    let applications = parse_all(&sources)
-        .map_err(|findings| Failure::rendered(render_all(&findings, &sources)))?;
-    for application in applications {
-        if !application.warnings.is_empty() {
-            eprintln!("{}", render_all(&application.warnings, &sources).trim_end());
-        }
-        let source = sources
-            .iter()
-            .position(|it| *it.name() == *application.source_name);
-        let folder = source
-            .map(|index| folders[index].clone())
-            .unwrap_or_default();
-        deployables.push(Deployable {
-            application,
-            folder,
-            has_manifest: true,
-        });
-    }
-    Ok(Inputs {
-        deployables,
-        sources,
-    })
-}
-
-enum Input {
-    Component,
-    Manifest { path: PathBuf, text: Vec<u8> },
-}
-
-/// Finds out what a path is by looking at it; its name only helps where the file is missing.
-fn classify(path: &Path) -> Result<Input, Failure> {
-    if path.is_dir() {
-        let found = MANIFEST_NAMES
-            .iter()
-            .map(|name| path.join(name))
-            .find(|file| file.is_file());
-        return match found {
-            Some(file) => classify_file(&file),
-            None => Err(Failure::message(
-                &format!("{} has no manifest", path.display()),
-                Some(&format!(
-                    "name a file, or add one of {}",
-                    MANIFEST_NAMES.join(", ")
-                )),
-            )),
-        };
-    }
-    classify_file(path)
-}
-
-fn classify_file(path: &Path) -> Result<Input, Failure> {
-    let has_extension = |names: &[&str]| {
-        path.extension()
-            .is_some_and(|extension| names.iter().any(|name| extension == *name))
-    };
-    if has_extension(&["yaml", "yml", "json"]) && !path.exists() {
-        let message = format!("there is no file {}", path.display());
-        return Err(Failure::message(&message, Some("check the path")));
-    }
-    if has_extension(&["wasm"]) || !path.exists() {
-        // Loading it reports what is wrong with it, better than could be done here.
-        return Ok(Input::Component);
-    }
-    let error = |error: std::io::Error| {
-        let message = format!("cannot read {}: {error}", path.display());
-        let hint = format!("let this user read it: `chmod a+r {}`", path.display());
-        let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
-        Failure::message(&message, is_denied.then_some(hint.as_str()))
-    };
-    let file = std::fs::File::open(path).map_err(error)?;
-    let mut text = Vec::new();
-    // One byte more than allowed, so that the parser sees that it is too long.
-    file.take(MANIFEST_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut text)
-        .map_err(error)?;
-    if text.starts_with(WASM_MAGIC) {
-        return Ok(Input::Component);
-    }
-    Ok(Input::Manifest {
-        path: path.to_owned(),
-        text,
-    })
 }
 
 async fn serve(start: Start, format: OutputFormat) -> Result<(), Failure> {
@@ -262,6 +160,7 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
     identity.rpc_host = identity.ctl_host.clone();
     identity.js_domain = lattice.jetstream_domain().map(str::to_owned);
 
+    let data_folder = host.data_folder.clone();
     let shown = Shown::new();
     let started = Host::start(host, inputs.deployables, &shown).await;
     shown.finish();
@@ -284,9 +183,13 @@ async fn begin(start: Start) -> Result<Begun, Failure> {
         log_book,
         followed,
     };
-    let node = Node::join(host, config)
-        .await
-        .map_err(|error| Failure::new(&error, None))?;
+    let node = Node::join(host, config).await.map_err(|error| {
+        let hint = format!(
+            "the state of the lattice is in {}; `--data FOLDER` names another folder",
+            data_folder.display()
+        );
+        Failure::new(&error, embedded.is_some().then_some(hint.as_str()))
+    })?;
     let embedded = embedded.map(|embedded| {
         let guard = announce(&embedded, node.lattice_name());
         (embedded, guard)
@@ -305,8 +208,11 @@ fn announce(embedded: &lattice::Embedded, lattice: &LatticeName) -> Option<conte
     match context::announce_embedded(&servers, operator, lattice) {
         Ok(guard) => Some(guard),
         Err(failure) => {
-            eprintln!("note: other terminals do not find this host by themselves");
-            failure.report();
+            let (why, hint) = failure.parts();
+            eprintln!("note: other terminals do not find this host by themselves: {why}");
+            if let Some(hint) = hint {
+                eprintln!("hint: {hint}");
+            }
             None
         }
     }
