@@ -9,6 +9,7 @@ pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod guests;
 pub(crate) mod interop;
+pub(crate) mod isolation;
 pub(crate) mod lab;
 pub(crate) mod test;
 pub(crate) mod tidy;

@@ -1,4 +1,5 @@
-//! Faults against real processes: hosts and a NATS server that are killed, frozen and cut off under load.
+//! Faults against real processes: hosts and a NATS server that are killed, frozen and cut off under load, and a host
+//! that is misused.
 //!
 //! It knows a lattice as a user does: by the `trellis` binary, by HTTP, and where a command for each of a
 //! thousand components would measure the commands, by the text protocol of NATS.
@@ -14,6 +15,8 @@ mod nats_server;
 mod process;
 mod report;
 mod waiting;
+
+mod isolation;
 
 mod calls_into_the_lost;
 mod drain;
@@ -39,8 +42,8 @@ use crate::shell;
 pub(crate) struct Lab {
     /// The binary under test.
     pub(crate) trellis: PathBuf,
-    /// The real `nats-server`.
-    pub(crate) nats_server: PathBuf,
+    /// The real `nats-server`, for scenarios of several hosts.
+    pub(crate) nats_server: Option<PathBuf>,
     /// The folder with the components.
     pub(crate) guests: PathBuf,
     /// The counts of the reference instead of those of every commit.
@@ -70,13 +73,36 @@ impl Lab {
     }
 }
 
+/// Scenarios that belong together.
+#[derive(Clone, Copy)]
+pub(crate) enum Suite {
+    /// Hosts of a lattice that are killed and cut off.
+    Lattice,
+    /// One host that is misused.
+    Isolation,
+}
+
+impl Suite {
+    fn scenarios(self) -> &'static [Scenario] {
+        match self {
+            Self::Lattice => &SCENARIOS,
+            Self::Isolation => &isolation::SCENARIOS,
+        }
+    }
+
+    /// Returns the names of its scenarios.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        self.scenarios().iter().map(|it| it.name).collect()
+    }
+}
+
 /// One kind of fault.
 struct Scenario {
     name: &'static str,
     run: fn(&Lab, &mut Report) -> Result<()>,
 }
 
-/// All of them, those first that need the least to work.
+/// Those of a lattice, those first that need the least to work.
 const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "restart",
@@ -116,11 +142,6 @@ const SCENARIOS: [Scenario; 9] = [
     },
 ];
 
-/// Returns the names of all scenarios.
-pub(crate) fn names() -> Vec<&'static str> {
-    SCENARIOS.iter().map(|it| it.name).collect()
-}
-
 fn attempt(lab: &Lab, scenario: &Scenario, report: &mut Report) -> Result<()> {
     let start = Instant::now();
     report.begin(scenario.name);
@@ -131,13 +152,13 @@ fn attempt(lab: &Lab, scenario: &Scenario, report: &mut Report) -> Result<()> {
     waiting::go_on()
 }
 
-/// Runs the named scenarios, or all when none is named.
+/// Runs the named scenarios of `suite`, or all when none is named.
 ///
 /// # Errors
 /// A name that no scenario has, or a folder that cannot be written. A scenario that cannot be carried out is
 /// a missed bar of the report.
-pub(crate) fn run(lab: &Lab, named: &[String]) -> Result<Report> {
-    let chosen = choose(named)?;
+pub(crate) fn run(lab: &Lab, suite: Suite, named: &[String]) -> Result<Report> {
+    let chosen = choose(suite, named)?;
     let mut report = Report::new(lab);
     for scenario in chosen {
         shell::step(format!("lab: {}", scenario.name));
@@ -152,15 +173,15 @@ pub(crate) fn run(lab: &Lab, named: &[String]) -> Result<Report> {
     Ok(report)
 }
 
-fn choose(named: &[String]) -> Result<Vec<&'static Scenario>> {
-    let known = || SCENARIOS.iter();
+fn choose(suite: Suite, named: &[String]) -> Result<Vec<&'static Scenario>> {
+    let known = || suite.scenarios().iter();
     if let Some(unknown) = named
         .iter()
         .find(|name| !known().any(|it| it.name == simple(name)))
     {
         bail!(
             "there is no scenario {unknown}; there are {}",
-            names().join(", ")
+            suite.names().join(", ")
         );
     }
     let is_chosen =
@@ -194,13 +215,22 @@ mod tests {
 
     #[test]
     fn scenarios_are_chosen_by_name_with_either_dash() {
-        let chosen = choose(&["kill-host".to_owned(), "drain".to_owned()]).expect("both exist");
+        let chosen = choose(
+            Suite::Lattice,
+            &["kill-host".to_owned(), "drain".to_owned()],
+        )
+        .expect("both exist");
         let names: Vec<&str> = chosen.iter().map(|it| it.name).collect();
         assert_eq!(names, ["kill_host", "drain"]);
-        assert_eq!(choose(&[]).expect("all").len(), SCENARIOS.len());
-        let Err(error) = choose(&["kill".to_owned()]) else {
+        let all = choose(Suite::Lattice, &[]).expect("all");
+        assert_eq!(all.len(), SCENARIOS.len());
+        let Err(error) = choose(Suite::Isolation, &["kill".to_owned()]) else {
             panic!("there is no such scenario");
         };
-        assert!(error.to_string().starts_with("there is no scenario kill;"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("there is no scenario kill; there are endless_loops,")
+        );
     }
 }

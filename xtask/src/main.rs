@@ -46,6 +46,8 @@ enum Task {
     Bench(commands::bench::Bench),
     /// Kill, cut off and restart real hosts and servers, and count what is lost
     Lab(commands::lab::Lab),
+    /// Misuse one host: endless components, slow clients, floods, overload
+    Isolation(commands::isolation::Isolation),
     /// Give arbitrary input to all that reads bytes from outside
     Fuzz(commands::fuzz::Fuzz),
     /// Run ours against published tools and providers of wasmCloud 1.x
@@ -75,6 +77,7 @@ fn run() -> anyhow::Result<()> {
         Task::Tidy(it) => it.run(),
         Task::Bench(it) => it.run(),
         Task::Lab(it) => it.run(),
+        Task::Isolation(it) => it.run(),
         Task::Fuzz(it) => it.run(),
         Task::Interop(it) => it.run(),
         Task::Ci(it) => it.run(),

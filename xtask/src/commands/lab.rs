@@ -1,13 +1,13 @@
 //! `cargo xtask lab`: what a lattice of real processes withstands, as figures beside their bars.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::guest_toolchain::Choice;
-use crate::lab::{self, Lab as Setting};
+use crate::lab::{self, Lab as Setting, Suite};
 use crate::python_packages::Installed;
 use crate::{guests, project, shell};
 
@@ -43,41 +43,35 @@ impl Lab {
     /// Runs the scenarios, prints a table and fails when a bar was missed.
     pub(crate) fn run(self) -> Result<()> {
         if self.list {
-            lab::names().iter().for_each(|name| println!("{name}"));
+            Suite::Lattice
+                .names()
+                .iter()
+                .for_each(|name| println!("{name}"));
             return Ok(());
         }
         let python = Installed::ensure()?;
+        let nats_server = python.programs().join("nats-server");
+        ensure!(
+            nats_server.exists(),
+            "there is no {}\nhint: `cargo xtask test` installs it",
+            nats_server.display()
+        );
         let setting = Setting {
             trellis: self.binary()?,
-            nats_server: python.programs().join("nats-server"),
+            nats_server: Some(nats_server),
             guests: components()?,
             is_full: self.full,
             seed: self.seed,
             tries: self.tries,
             folder: project::root().join("target/lab"),
         };
-        ensure!(
-            setting.nats_server.exists(),
-            "there is no {}\nhint: `cargo xtask test` installs it",
-            setting.nats_server.display()
-        );
-        ctrlc::set_handler(lab::interrupt).context("cannot handle Ctrl-C")?;
-        let report = lab::run(&setting, &self.scenarios)?;
-        report.print();
-        let file = report.write()?;
-        shell::step(format!("written to {}", file.display()));
-        let missed = report.missed();
-        ensure!(missed == 0, "{missed} bars were missed");
-        Ok(())
+        carry_out(&setting, Suite::Lattice, &self.scenarios)
     }
 
     /// The binary under test: a release for the figures of the reference, else what the tests use as well.
     fn binary(&self) -> Result<PathBuf> {
         if let Some(path) = &self.trellis {
-            return std::path::absolute(path)
-                .ok()
-                .filter(|it| it.exists())
-                .with_context(|| format!("there is no {}", path.display()));
+            return existing(path);
         }
         shell::step("building trellis (the first build takes minutes)");
         let mut build = Command::new(project::cargo());
@@ -91,8 +85,28 @@ impl Lab {
     }
 }
 
+/// Runs scenarios, prints a table, and fails when a bar was missed.
+pub(super) fn carry_out(setting: &Setting, suite: Suite, scenarios: &[String]) -> Result<()> {
+    ctrlc::set_handler(lab::interrupt).context("cannot handle Ctrl-C")?;
+    let report = lab::run(setting, suite, scenarios)?;
+    report.print();
+    let file = report.write()?;
+    shell::step(format!("written to {}", file.display()));
+    let missed = report.missed();
+    ensure!(missed == 0, "{missed} bars were missed");
+    Ok(())
+}
+
+/// A binary that is there already, by a path that holds in every folder.
+pub(super) fn existing(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .ok()
+        .filter(|it| it.exists())
+        .with_context(|| format!("there is no {}", path.display()))
+}
+
 /// The folder of the components, which are built unless it is given.
-fn components() -> Result<PathBuf> {
+pub(super) fn components() -> Result<PathBuf> {
     match std::env::var_os("TRELLIS_GUESTS") {
         Some(folder) => Ok(folder.into()),
         None => guests::build(Choice::Auto),

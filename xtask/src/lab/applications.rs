@@ -10,7 +10,7 @@ use super::Lab;
 use super::cluster::{Cluster, Host, free_port};
 use super::command_line::{CommandLine, words};
 use super::http_client::Client;
-use super::load::{Ask, Load, Plan};
+use super::load::{Ask, CLIENTS, Load, Plan};
 use super::namespaces::Place;
 use super::waiting;
 
@@ -221,6 +221,7 @@ pub(super) fn load(lab: &Lab, host: &Host, rate: u32) -> Load {
         address: host.http,
         ask: Ask::Upper,
         rate,
+        clients: CLIENTS,
         seed: lab
             .seed
             .wrapping_add(host.zone.bytes().map(u64::from).sum()),

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::applications::{self, CALLER};
 use super::cluster::{Cluster, Layout};
-use super::load::{Ask, Entry, Ledger, Load, Outcome, Plan};
+use super::load::{Ask, CLIENTS, Entry, Ledger, Load, Outcome, Plan};
 use super::{Lab, Report, waiting};
 
 /// How soon a call into a lost host is answered, and how long calls may be sent there.
@@ -84,6 +84,7 @@ fn trial(cluster: &mut Cluster, course: &Course, seed: u64, findings: &mut Findi
         address: caller.http,
         ask: Ask::Path(course.path.to_owned()),
         rate: course.rate,
+        clients: CLIENTS,
         seed,
     });
     waiting::pause(course.lead)?;

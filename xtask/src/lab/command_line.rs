@@ -1,6 +1,6 @@
 //! The `trellis` command, as a person types it; answers are read from `--output json`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -11,22 +11,17 @@ use serde_json::Value;
 use super::applications::joined;
 use super::namespaces::Place;
 
-/// The variables that would let the person's own settings in.
-const FOREIGN: [&str; 8] = [
-    "NATS_URL",
-    "NATS_CREDS",
-    "TRELLIS_LATTICE",
-    "TRELLIS_CONTEXT",
-    "TRELLIS_HTTP",
-    "TRELLIS_DATA",
-    "TRELLIS_CACHE",
-    "TRELLIS_LOG",
-];
+/// How the variables begin that would let the person's own settings in.
+const FOREIGN: [&str; 2] = ["NATS_", "TRELLIS_"];
 
 /// Makes a command of `trellis` whose home is `home` and whose lattice is at `server`.
 pub(super) fn trellis(place: &Place, binary: &Path, home: &Path, server: &str) -> Command {
     let mut command = place.command(binary);
-    for name in FOREIGN {
+    let is_foreign = |name: &OsString| {
+        let name = name.to_string_lossy();
+        FOREIGN.iter().any(|it| name.starts_with(it))
+    };
+    for name in std::env::vars_os().map(|it| it.0).filter(is_foreign) {
         command.env_remove(name);
     }
     command

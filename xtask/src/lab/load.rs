@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::applications::joined;
 use super::http_client::{Client, NoAnswer};
 use super::namespaces::Place;
+use super::waiting;
 
-/// Requests that can be open at once; further ones are late, which counts.
-const WORKERS: usize = 32;
+/// Requests that can be open at once unless a plan says otherwise; further ones are late, which counts.
+pub(super) const CLIENTS: usize = 32;
 
 /// A client does not wait longer. Longer than any deadline of a call under test that is met.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +31,8 @@ pub(super) struct Plan {
     pub(super) ask: Ask,
     /// Requests each second.
     pub(super) rate: u32,
+    /// Requests that can be open at once; further ones are late, which counts.
+    pub(super) clients: usize,
     /// What the moments of the requests follow from.
     pub(super) seed: u64,
 }
@@ -110,6 +114,7 @@ impl Load {
             next: Instant::now(),
             number: 0,
         };
+        let clients = plan.clients;
         let shared = Arc::new(Shared {
             plan,
             schedule: Mutex::new(schedule),
@@ -120,7 +125,7 @@ impl Load {
             let shared = shared.clone();
             thread::spawn(move || shared.work())
         };
-        let workers = (0..WORKERS).map(worker).collect();
+        let workers = (0..clients).map(worker).collect();
         Self { shared, workers }
     }
 
@@ -187,6 +192,41 @@ impl Ask {
     }
 }
 
+/// Makes `calls` of the plan's requests from `clients` clients, each as soon as the one before is answered; the plan's
+/// rate is not looked at.
+///
+/// # Errors
+/// A client that could not enter its namespace, or an interrupted run.
+pub(super) fn at_once(plan: &Plan, clients: usize, calls: usize) -> Result<Ledger> {
+    let work = |first: usize| -> Result<Vec<Entry>> {
+        plan.place.enter()?;
+        let mut client = Client::new(plan.address, ANSWER_TIMEOUT);
+        let mut entries = Vec::new();
+        for call in (first..calls).step_by(clients.max(1)) {
+            waiting::go_on()?;
+            let due = Instant::now();
+            let outcome = plan.ask.outcome(&mut client, call as u64);
+            entries.push(Entry {
+                due,
+                end: Instant::now(),
+                outcome,
+            });
+        }
+        Ok(entries)
+    };
+    let mut ledger = Ledger::default();
+    thread::scope(|scope| {
+        let work = &work;
+        let started: Vec<_> = (0..clients)
+            .map(|first| scope.spawn(move || work(first)))
+            .collect();
+        for worker in started {
+            ledger.entries.extend(joined(worker)?);
+        }
+        Ok(ledger)
+    })
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -234,11 +274,16 @@ impl Ledger {
 
     /// Returns the time that all but one of a hundred requests took at most, from when they were due.
     pub(super) fn p99(&self) -> Duration {
+        self.percentile(99)
+    }
+
+    /// Returns the time that `percent` of the requests took at most, from when they were due.
+    pub(super) fn percentile(&self, percent: usize) -> Duration {
         let times = self
             .entries
             .iter()
             .map(|it| it.end.saturating_duration_since(it.due));
-        percentile(times.collect(), 99)
+        percentile(times.collect(), percent)
     }
 
     /// Writes how many failed, and how.

@@ -41,7 +41,10 @@ impl NatsServer {
         let file = folder.join("nats.conf");
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Self {
-            program: lab.nats_server.clone(),
+            program: lab
+                .nats_server
+                .clone()
+                .context("this scenario needs a nats-server")?,
             place,
             folder,
             address,

@@ -46,6 +46,11 @@ impl Process {
         })
     }
 
+    /// Returns its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends `signal`. One that has ended hears nothing.
     pub(super) fn signal(&self, signal: Signal) {
         if self.ended.is_some() {

@@ -261,7 +261,7 @@ mod tests {
     fn report() -> Report {
         let lab = Lab {
             trellis: "trellis".into(),
-            nats_server: "nats-server".into(),
+            nats_server: None,
             guests: "guests".into(),
             is_full: false,
             tries: 1,
