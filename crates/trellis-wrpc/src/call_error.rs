@@ -11,7 +11,16 @@ pub struct CallError {
     class: ErrorClass,
     message: Cow<'static, str>,
     may_have_run: bool,
-    lost_host: Option<Box<str>>,
+    lost: Option<Lost>,
+}
+
+/// Who was lost with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lost {
+    /// The host that had taken it.
+    Host(Box<str>),
+    /// Whoever the call was given to; nobody said that it had taken it.
+    Somebody,
 }
 
 impl CallError {
@@ -21,7 +30,7 @@ impl CallError {
             class,
             message: message.into(),
             may_have_run: true,
-            lost_host: None,
+            lost: None,
         }
     }
 
@@ -48,14 +57,29 @@ impl CallError {
         self.may_have_run
     }
 
+    /// Tells whether the call failed because nothing more was heard of whoever was called.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Returns the id of the host that had taken the call, where the call failed because it was lost.
     pub fn lost_host(&self) -> Option<&str> {
-        self.lost_host.as_deref()
+        match self.lost.as_ref()? {
+            Lost::Host(host) => Some(host),
+            Lost::Somebody => None,
+        }
     }
 
     pub(crate) fn of_lost_host(self, host: &str) -> Self {
         Self {
-            lost_host: Some(host.into()),
+            lost: Some(Lost::Host(host.into())),
+            ..self
+        }
+    }
+
+    pub(crate) fn of_somebody_lost(self) -> Self {
+        Self {
+            lost: Some(Lost::Somebody),
             ..self
         }
     }

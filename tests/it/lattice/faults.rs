@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use trellis_tests::{Client, NatsServer, Site, Trellis, get, guest, wait_until};
+use trellis_tests::{Client, NatsServer, Site, Trellis, at_once, get, guest, wait_until};
 
 use super::{components, hosts, hosts_of, is_answered, link_web, load, metrics_of, serve_web};
 
@@ -85,6 +85,36 @@ fn a_kill_fails_no_call_that_may_be_repeated() {
         let slowest = report.percentile(200, 100);
         assert!(slowest < TYPED_ANSWER_MAX, "{slowest:?}");
     }
+}
+
+#[test]
+fn a_host_that_hears_nothing_fails_no_call_that_may_be_repeated() {
+    let site = Site::of(3);
+    let [first, second, third] = [0, 1, 2].map(|it: usize| site.hosts[it].host_id());
+    for host in [&second, &third] {
+        site.start("to_upper_upper", "upper", &["--host", host]);
+    }
+    site.start(
+        "to_upper_http",
+        "web",
+        &["--instances", "16", "--host", &first],
+    );
+    site.ask(&["config", "put", "may-repeat", "retry=idempotent"]);
+    let link = ["link", "put", "web", "upper", "trellis-examples", "text"];
+    let more = ["--interface", "upper", "--source-config", "may-repeat"];
+    site.ask(&[&link[..], &more[..]].concat());
+    let address = site.serve(0, "web");
+    wait_until("the link is bound", || is_answered(address, "/bound"));
+    // NATS gives it calls all the same.
+    site.hosts[2].signal(Signal::STOP);
+    let report = at_once(address, "any", 16, 64, |_| "/far".to_owned());
+    site.hosts[2].signal(Signal::CONT);
+    report.assert_all_ok(64);
+    let slowest = report.percentile(200, 100);
+    assert!(
+        slowest > Duration::from_secs(1),
+        "none was lost: {slowest:?}"
+    );
 }
 
 #[test]

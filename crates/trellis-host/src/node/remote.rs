@@ -18,7 +18,7 @@ use trellis_wrpc::{
     Call, CallOptions, Client, Headers, IndexPath, ParamStreams, Returns, SubjectError, Target,
 };
 
-use super::runners::{Addresses, Directory, Failed, OtherHost, Runners, Way};
+use super::runners::{Addresses, Directory, Failed, OtherHost, Runners, Way, is_untaken};
 use super::streams::{self, Arriving, Places, Sending};
 use super::twins::{LinkEnds, RemoteHttp, RemoteKeyValue};
 use crate::blueprint::{Retry, WiredLink};
@@ -244,7 +244,7 @@ impl RemoteLink {
         }
         for host in self.runners.in_turn(error.lost_host()) {
             match self.send_to(&host, attempt).await {
-                Err(error) if Failed::of(&error, self.retry) == Failed::Refused => {}
+                Err(error) if is_untaken(&error, self.retry) => {}
                 answer => return answer.map_err(|error| self.error(&error)),
             }
         }

@@ -59,7 +59,7 @@ impl OtherHost {
             }
             // Without a connection of our own nobody is found.
             ErrorClass::Unavailable if client.is_connected() => {
-                let is_there = error.may_have_run() && error.lost_host().is_none();
+                let is_there = error.may_have_run() && !error.is_lost();
                 self.is_there.fetch_and(is_there, Relaxed);
             }
             _ => {}
@@ -229,6 +229,16 @@ impl Failed {
             (ErrorClass::Unavailable, true) if retry == Retry::Idempotent => Self::Lost,
             _ => Self::ForGood,
         }
+    }
+}
+
+/// Tells whether the next host may be asked after one that was meant alone failed: it refused, or nothing at
+/// all was heard of it and the call may be repeated.
+pub(super) fn is_untaken(error: &CallError, retry: Retry) -> bool {
+    match Failed::of(error, retry) {
+        Failed::Refused => true,
+        Failed::Lost => error.is_lost() && error.lost_host().is_none(),
+        Failed::ForGood => false,
     }
 }
 

@@ -100,7 +100,7 @@ impl Shared {
             match call.lost_at(silence_max) {
                 Some(at) if at <= now => {
                     let text = format!("no host took the call within {silence_max:?}");
-                    call.fail(CallError::unavailable(text));
+                    call.fail(CallError::unavailable(text).of_somebody_lost());
                 }
                 Some(at) => next = Some(next.map_or(at, |next: Instant| next.min(at))),
                 None => {}

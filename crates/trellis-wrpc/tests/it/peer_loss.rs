@@ -161,6 +161,7 @@ async fn a_host_that_is_only_silent_is_given_its_time() {
         .unwrap();
     let error = call.result().await.unwrap_err();
     assert_eq!(error.message(), "host paused fell silent");
+    assert_eq!(error.lost_host(), Some("paused"));
     assert_eq!(error.class(), ErrorClass::Unavailable);
     let beat = within(beats.next()).await.unwrap();
     assert_eq!(beat.subject.as_str(), format!("{inbox}.beat"));
@@ -189,6 +190,7 @@ async fn a_call_that_no_host_takes_fails_between_two_beats() {
     let error = host.call("echo", "x").await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
     assert_eq!(error.message(), "no host took the call within 3.2s");
+    assert!(error.is_lost() && error.lost_host().is_none());
     assert!(error.may_have_run(), "{error}");
     let took = began.elapsed();
     assert!(

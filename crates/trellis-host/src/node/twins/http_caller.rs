@@ -26,7 +26,7 @@ use super::http_replay::{KEPT_BYTES_MAX, Replay};
 use super::http_service::{FUNCTION, INTERFACE};
 use crate::blueprint::Retry;
 use crate::http_route::{self, HttpEntrance};
-use crate::node::runners::{Addresses, Failed, OtherHost, Runners, Way};
+use crate::node::runners::{Addresses, Failed, OtherHost, Runners, Way, is_untaken};
 
 /// The longest that a request may take, its bodies included, unless its link says less: the longest
 /// execution that hosts of wasmCloud 1.x allow by default. Hosts of ours end theirs sooner, by the limits
@@ -155,7 +155,7 @@ impl RemoteHttp {
         }
         for host in self.link.runners.in_turn(error.lost_host()) {
             match self.attempt_at(&host, asked).await {
-                Err(error) if asked.is_refused(&error) => {}
+                Err(error) if is_untaken(&error, asked.retry) && asked.may_begin_again() => {}
                 answer => return answer,
             }
         }
@@ -239,11 +239,6 @@ impl<B: Sendable> Asked<B> {
     /// Begins the body again. Returns whether that can be had.
     fn may_begin_again(&self) -> bool {
         self.body.is_whole() || self.replay.rewind()
-    }
-
-    /// Tells whether the next one may be asked after `error`.
-    fn is_refused(&self, error: &CallError) -> bool {
-        Failed::of(error, self.retry) == Failed::Refused && self.may_begin_again()
     }
 }
 
