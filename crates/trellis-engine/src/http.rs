@@ -51,7 +51,7 @@ impl ComponentHandle {
     pub fn try_admit(&self) -> Result<Option<Admitted>, CallError> {
         let generation = self.require()?;
         let deadline = Deadline::start(generation.pool.limits().deadline);
-        let permit = Permit::try_enter(&generation);
+        let permit = Permit::try_enter(&generation, deadline);
         Ok(permit.map(|permit| Admitted { permit, deadline }))
     }
 
