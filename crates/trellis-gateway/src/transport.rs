@@ -278,16 +278,15 @@ impl AsyncWrite for Transport {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
-        let written = match slices.iter().map(|slice| slice.len()).sum() {
-            0..=GATHERED_BYTES_USUAL => {
-                let mut room = [0; GATHERED_BYTES_USUAL];
-                stream.poll_write(cx, gather(slices, &mut room))
-            }
-            ..=GATHERED_BYTES_MAX => {
-                let mut room = [0; GATHERED_BYTES_MAX];
-                stream.poll_write(cx, gather(slices, &mut room))
-            }
-            _ => stream.poll_write_vectored(cx, slices),
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = if bytes <= GATHERED_BYTES_USUAL {
+            let mut room = [0; GATHERED_BYTES_USUAL];
+            stream.poll_write(cx, gather(slices, &mut room))
+        } else if bytes <= GATHERED_BYTES_MAX {
+            let mut room = [0; GATHERED_BYTES_MAX];
+            stream.poll_write(cx, gather(slices, &mut room))
+        } else {
+            stream.poll_write_vectored(cx, slices)
         };
         self.pace(cx, written, |bytes| *bytes)
     }
