@@ -120,12 +120,16 @@ impl Running {
     /// # Panics
     /// When that takes a minute.
     pub fn wait_for_each(&self, answers: usize) {
-        for worker in &self.workers {
-            let end = worker.answered.load(Ordering::Relaxed) + answers;
-            wait_until("each connection has its answers", || {
-                worker.answered.load(Ordering::Relaxed) >= end || worker.thread.is_finished()
-            });
-        }
+        let answered = |worker: &Worker| worker.answered.load(Ordering::Relaxed);
+        let ends: Vec<usize> = self
+            .workers
+            .iter()
+            .map(|it| answered(it) + answers)
+            .collect();
+        wait_until("each connection has its answers", || {
+            let mut workers = self.workers.iter().zip(&ends);
+            workers.all(|(it, end)| answered(it) >= *end || it.thread.is_finished())
+        });
     }
 
     /// Stops sending; requests in flight are waited for.
