@@ -41,14 +41,17 @@ pub(super) trait Part: Sized {
     /// Returns those of one host.
     fn all(told: &Told) -> Vec<Self>;
 
-    /// Returns its id.
-    fn id(&self) -> &str;
+    /// Returns which it is, and how it is.
+    fn health(&self) -> Health<'_>;
+}
 
-    /// Tells whether it takes calls.
-    fn is_ready(&self) -> bool;
-
-    /// Returns why it is not ready, where the host says so.
-    fn why(&self) -> Option<&str>;
+/// Which one something is, and how it is.
+pub(super) struct Health<'a> {
+    id: &'a str,
+    /// Whether it takes calls.
+    ready: bool,
+    /// Why it does not, where the host says so.
+    why: Option<&'a str>,
 }
 
 impl Part for ComponentStatus {
@@ -73,16 +76,13 @@ impl Part for ComponentStatus {
         }
     }
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn is_ready(&self) -> bool {
-        self.ready
-    }
-
-    fn why(&self) -> Option<&str> {
-        self.why.as_deref()
+    fn health(&self) -> Health<'_> {
+        let (ready, why) = (self.ready, self.why.as_deref());
+        Health {
+            id: &self.id,
+            ready,
+            why,
+        }
     }
 }
 
@@ -107,16 +107,13 @@ impl Part for ProviderStatus {
         }
     }
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn is_ready(&self) -> bool {
-        self.ready
-    }
-
-    fn why(&self) -> Option<&str> {
-        self.why.as_deref()
+    fn health(&self) -> Health<'_> {
+        let (ready, why) = (self.ready, self.why.as_deref());
+        Health {
+            id: &self.id,
+            ready,
+            why,
+        }
     }
 }
 
@@ -135,9 +132,18 @@ impl<T: Part> Placed<T> {
         hosts::label(&self.host_name, &self.host_id)
     }
 
+    /// Returns what lists are sorted by.
+    fn place(&self) -> (&str, &str) {
+        (self.what.health().id, &self.host_id)
+    }
+
     /// Returns the word for whether it takes calls.
     pub(super) fn ready(&self) -> &'static str {
-        if self.what.is_ready() { "yes" } else { "no" }
+        if self.what.health().ready {
+            "yes"
+        } else {
+            "no"
+        }
     }
 }
 
@@ -158,16 +164,16 @@ pub(super) async fn placed<T: Part>(
             what,
         }));
     }
-    found.sort_by(|a, b| (a.what.id(), &a.host_id).cmp(&(b.what.id(), &b.host_id)));
+    found.sort_by(|a, b| a.place().cmp(&b.place()));
     Ok(found)
 }
 
 /// Says on standard error what keeps things from being ready.
 pub(super) fn explain<T: Part>(found: &[Placed<T>]) {
-    for it in found.iter().filter(|it| !it.what.is_ready()) {
-        if let Some(why) = it.what.why() {
-            let (id, host) = (it.what.id(), it.host());
-            eprintln!("{id} on {host} {}: {}", T::NOT_READY, one_line(why));
+    for it in found {
+        let Health { id, ready, why } = it.what.health();
+        if let Some(why) = why.filter(|_| !ready) {
+            eprintln!("{id} on {} {}: {}", it.host(), T::NOT_READY, one_line(why));
         }
     }
 }
