@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use trellis_tests::{Client, Trellis, guest};
+use trellis_tests::{Busy, Trellis, guest};
 
 /// Far below the 30 s that a host waits unless told otherwise.
 const SOON: Duration = Duration::from_secs(10);
@@ -77,21 +77,13 @@ fn forwarding_headers_of_a_stranger_are_taken_off() {
 
 #[test]
 fn a_drain_ends_when_its_time_is_over() {
-    let mut host = Trellis::new()
-        .arg(guest("misbehaver"))
-        .args(["--drain-timeout", "200ms"])
-        .up();
-    let mut client = Client::connect(host.address(), "localhost").unwrap();
-    client.get("/").unwrap();
-    let cut_off = std::thread::spawn(move || client.get("/sleep?ms=25000"));
-    // Nothing outside tells when a request has begun; that one was cut off shows that it had.
-    std::thread::sleep(Duration::from_millis(300));
+    let mut busy = Busy::start(Trellis::new().args(["--drain-timeout", "200ms"]));
     let told = Instant::now();
-    host.signal(Signal::TERM);
-    assert_eq!(host.wait(), Some(0));
+    busy.host.signal(Signal::TERM);
+    assert_eq!(busy.host.wait(), Some(0));
     assert!(told.elapsed() < SOON, "ended after {:?}", told.elapsed());
-    assert!(cut_off.join().unwrap().is_err());
-    let said = host.log().whole();
+    assert!(busy.answer.join().unwrap().is_err());
+    let said = busy.host.log().whole();
     assert!(said.contains("1 requests were cut off"), "{said}");
 }
 

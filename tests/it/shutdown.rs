@@ -1,14 +1,11 @@
 //! The signals that end a host: under load no request is lost, at rest it ends at once, and a second signal does not
 //! wait (K11 for one host).
 
-use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread::JoinHandle;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
-use trellis_tests::{Application, Client, Entry, Host, Load, Response, Trellis, guest, wait_until};
+use trellis_tests::{Busy, Client, Host, Load, Trellis, guest, wait_until};
 
 /// The bar for a host at rest, and the time that a debug build on a busy machine may need on top.
 const IDLE_EXIT_MAX: Duration = Duration::from_secs(1);
@@ -82,45 +79,6 @@ fn a_host_without_applications_ends_when_told() {
     }
 }
 
-/// A host whose component is in the middle of a request: it has asked us, and waits for what we say.
-struct Busy {
-    host: Host,
-    asked: TcpStream,
-    answer: JoinHandle<io::Result<Response>>,
-}
-
-fn busy() -> Busy {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let trellis = Trellis::new();
-    let asker = Entry::new("asker", "misbehaver").link(
-        "client",
-        "wasi:http/outgoing-handler",
-        json!({ "allow": url }),
-    );
-    let manifest = Application::new("busy")
-        .component(asker)
-        .provider("client", "builtin:http-client")
-        .http("asker", json!({}))
-        .write(trellis.home());
-    let host = trellis.arg(manifest).up();
-    let mut client = Client::connect(host.address(), "localhost").unwrap();
-    let answer = std::thread::spawn(move || client.get(&format!("/outgoing?url={url}/")));
-    let mut asked = None;
-    wait_until("the component asks", || {
-        asked = listener.accept().ok();
-        asked.is_some()
-    });
-    let (asked, _) = asked.unwrap();
-    asked.set_nonblocking(false).unwrap();
-    Busy {
-        host,
-        asked,
-        answer,
-    }
-}
-
 /// A component without imports and exports, whose code takes long to compile: functions of many operations.
 fn large_component() -> Vec<u8> {
     const FUNCTIONS: usize = 600;
@@ -180,15 +138,14 @@ fn a_host_that_compiles_ends_when_told() {
 
 #[test]
 fn a_request_in_flight_is_answered_before_the_host_ends() {
-    let mut busy = busy();
+    let mut busy = Busy::start(Trellis::new());
     busy.host.signal(Signal::TERM);
     let address = busy.host.address();
     wait_until("it takes no more connections", || {
         TcpStream::connect(address).is_err()
     });
     let told = Instant::now();
-    let said = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nat last";
-    busy.asked.write_all(said.as_bytes()).unwrap();
+    busy.let_go("at last");
     let answer = busy.answer.join().unwrap().unwrap();
     assert_eq!(
         (answer.status, answer.text().as_str(), answer.is_last()),
@@ -202,7 +159,7 @@ fn a_request_in_flight_is_answered_before_the_host_ends() {
 #[test]
 fn a_second_signal_ends_a_busy_host_at_once() {
     for signal in [Signal::TERM, Signal::INT].repeat(2) {
-        let mut busy = busy();
+        let mut busy = Busy::start(Trellis::new());
         busy.host.signal(signal);
         busy.host.log().wait_for(STOPPING).unwrap();
         assert!(busy.host.is_running());

@@ -4,6 +4,7 @@
 //! The tests of other crates use what several of them need: [`NatsServer`], processes of a test, files with damage.
 
 mod application;
+mod busy;
 mod client;
 mod damage;
 mod lines;
@@ -15,6 +16,7 @@ mod site;
 mod test_process;
 
 pub use application::{Application, Entry};
+pub use busy::Busy;
 pub use client::{Client, Response, get, get_from};
 pub use damage::damaged_copies;
 pub use lines::Lines;

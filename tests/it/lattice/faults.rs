@@ -78,8 +78,9 @@ fn a_kill_fails_no_call_that_may_be_repeated() {
     wait_until("calls are under way", || is_answered(calls, "/far"));
     site.hosts[2].signal(Signal::KILL);
     let _ = site.hosts[2].wait();
-    // Long enough for calls in flight to end, one way or the other.
-    std::thread::sleep(TYPED_ANSWER_MAX);
+    for it in &running {
+        it.wait_for_each(CALLS_AFTER_KILL);
+    }
     for report in running.map(|it| it.stop()) {
         report.assert_all_ok(100);
         let slowest = report.percentile(200, 100);
