@@ -96,6 +96,35 @@ mod serves {
         async fn exchange(&self, _: C, v: flow::Message) -> Result<Result<flow::Message, String>> {
             Ok(Ok(v))
         }
+        async fn numbers(&self, _: C, v: Incoming<Vec<u64>>) -> Result<Incoming<Vec<u64>>> {
+            Ok(v)
+        }
+        async fn readings(
+            &self,
+            _: C,
+            v: Incoming<Vec<flow::Reading>>,
+        ) -> Result<Incoming<Vec<flow::Reading>>> {
+            Ok(v)
+        }
+        async fn deferred(
+            &self,
+            _: C,
+            v: Later<Incoming<Vec<u32>>>,
+        ) -> Result<Later<Incoming<Vec<u32>>>> {
+            Ok(v)
+        }
+        async fn gather(
+            &self,
+            _: C,
+            v: Incoming<Vec<Incoming<Vec<String>>>>,
+        ) -> Result<Vec<String>> {
+            let groups: Vec<Vec<Incoming<Vec<String>>>> = v.collect().await;
+            let texts = groups.into_iter().flatten().map(|texts| async {
+                let texts: Vec<Vec<String>> = texts.collect().await;
+                texts.concat().concat()
+            });
+            Ok(futures::future::join_all(texts).await)
+        }
     }
 }
 
@@ -356,5 +385,88 @@ async fn call_flow(client: &Client) -> Result<()> {
     same(message.trailers.await, Some("end"))?;
     same(message.status, 200)?;
     io.await??;
+    call_flow_of_types(client).await
+}
+
+fn reading(at: u64) -> flow::Reading {
+    flow::Reading {
+        at,
+        values: vec![0.1; (at % 5) as usize],
+        level: (at % 2 == 0).then_some(at as u16),
+        sensor: "s".repeat((at % 7) as usize),
+    }
+}
+
+async fn call_flow_of_types(client: &Client) -> Result<()> {
+    let numbers: Vec<u64> = (0..5_000).map(|number| number << 40).collect();
+    let chunks: Vec<_> = numbers.chunks(700).map(<[u64]>::to_vec).collect();
+    let (stream, io) = flow::numbers(client, None, stream::iter(chunks).boxed())
+        .await
+        .context("numbers")?;
+    let io = tokio::spawn(async move {
+        match io {
+            Some(io) => io.await,
+            None => Ok(()),
+        }
+    });
+    let received: Vec<Vec<u64>> = stream.collect().await;
+    same(received.concat(), numbers)?;
+    io.await??;
+
+    let chunks = [(0..1), (1..50), (50..2_000)];
+    let chunks = chunks.map(|range| range.map(reading).collect::<Vec<_>>());
+    let (stream, io) = flow::readings(client, None, stream::iter(chunks).boxed())
+        .await
+        .context("readings")?;
+    let io = tokio::spawn(async move {
+        match io {
+            Some(io) => io.await,
+            None => Ok(()),
+        }
+    });
+    let received: Vec<Vec<flow::Reading>> = stream.collect().await;
+    let received: Vec<flow::Reading> = received.into_iter().flatten().collect();
+    same(received, (0..2_000).map(reading).collect::<Vec<_>>())?;
+    io.await??;
+
+    let late: Later<Incoming<Vec<u32>>> = Box::pin(async {
+        let numbers: Incoming<Vec<u32>> = Box::pin(stream::iter([vec![1, 2], vec![3]]));
+        numbers
+    });
+    let (later, io) = flow::deferred(client, None, late)
+        .await
+        .context("deferred")?;
+    let io = tokio::spawn(async move {
+        match io {
+            Some(io) => io.await,
+            None => Ok(()),
+        }
+    });
+    let received: Vec<Vec<u32>> = later.await.collect().await;
+    same(received.concat(), [1, 2, 3])?;
+    io.await??;
     Ok(())
+}
+
+/// Calls the function that the published releases cannot serve.
+pub async fn call_gather(url: &str) -> Result<()> {
+    let client = client(url, None).await?;
+    patiently(|| call_gather_of(&client)).await
+}
+
+async fn call_gather_of(client: &Client) -> Result<()> {
+    let texts = [vec![], vec!["a"], vec!["b", "cd", "e"]];
+    let texts = texts.map(|texts| {
+        let texts = texts.into_iter().map(|text| vec![text.to_owned()]);
+        let texts: Incoming<Vec<String>> = Box::pin(stream::iter(texts.collect::<Vec<_>>()));
+        texts
+    });
+    let [first, second, third] = texts;
+    let groups: Incoming<Vec<Incoming<Vec<String>>>> =
+        Box::pin(stream::iter([vec![first], vec![second, third]]));
+    let (joined, io) = flow::gather(client, None, groups).await.context("gather")?;
+    if let Some(io) = io {
+        io.await?;
+    }
+    same(joined, ["", "a", "bcde"])
 }

@@ -223,6 +223,12 @@ async fn call_flow(host: &Host) {
     let flow = Interface::load("flow");
     let body: Pieces = &["\x03aaa", "\x03b", "bb\x00"];
     let texts: Pieces = &["\x01\x01a\x02\x01b", "\x01c\x00"];
+    let numbers: Pieces = &["\x02\x07", "\x08\x01\x09\x00"];
+    // At 5, 0.0 and 2.0, level 7, of "s"; and at 6, of nothing.
+    let readings: Pieces = &[
+        "\x02\x05\x02\0\0\0\0\0\0\0\0\0\0\0",
+        "\0\0\0\0@\x01\x07\x01s\x06\0\0\0\0",
+    ];
     let pipe = |function, params, sent| pipe(host, &flow, function, params, sent);
     let received = pipe("bytes", "\x09\x00", vec![body]).await;
     assert_eq!(
@@ -232,6 +238,22 @@ async fn call_flow(host: &Host) {
     let received = pipe("texts", "\x00", vec![texts]).await;
     let text = |reader: &mut Reader<'_>| reader.string().unwrap().as_bytes().to_vec();
     assert_eq!(elements(&received[0], text), b"abc");
+    let received = pipe("numbers", "\x00", vec![numbers]).await;
+    let number = |reader: &mut Reader<'_>| vec![reader.u64().unwrap() as u8];
+    assert_eq!(elements(&received[0], number), [7, 8, 9]);
+    let received = pipe("readings", "\x00", vec![readings]).await;
+    let expected = "5 [0.0, 2.0] Some(7) s;6 [] None ;";
+    assert_eq!(elements(&received[0], reading), expected.as_bytes());
+    // What the future is follows it on its channel.
+    let received = pipe(
+        "deferred",
+        "\x00",
+        vec![&["\x00\x02\x07\x08", "\x01\x09\x00"]],
+    )
+    .await;
+    let number = |reader: &mut Reader<'_>| vec![reader.u32().unwrap() as u8];
+    assert_eq!(received[0][0], 0);
+    assert_eq!(elements(&received[0][1..], number), [7, 8, 9]);
     let received = pipe("later", "\x00", vec![&["\x07"]]).await;
     assert_eq!(received, ["\x07"]);
     let received = pipe("exchange", "\x00\x00\x48", vec![body, &["\x01\x03end"]]).await;
@@ -240,6 +262,16 @@ async fn call_flow(host: &Host) {
         b"aaabbb"
     );
     assert_eq!(received[1], "\x01\x03end");
+}
+
+/// Reads a record of the type `reading`, as a text.
+fn reading(reader: &mut Reader<'_>) -> Vec<u8> {
+    let at = reader.u64().unwrap();
+    let count = reader.u32().unwrap();
+    let values: Vec<f64> = (0..count).map(|_| reader.f64().unwrap()).collect();
+    let level = reader.bool().unwrap().then(|| reader.u16().unwrap());
+    let sensor = reader.string().unwrap();
+    format!("{at} {values:?} {level:?} {sensor};").into_bytes()
 }
 
 /// Calls a function with channels in parameters and result. Returns what came on those of the result.
@@ -262,7 +294,7 @@ async fn pipe(
         .unwrap();
     assert_eq!(call.accepted_by().await.unwrap(), AcceptedBy::Legacy);
     let writers = plan
-        .param_paths
+        .param_channels
         .iter()
         .map(|at| call.param_writer(path(at)).unwrap());
     let write = try_join_all(writers.zip(sent).map(|(mut writer, pieces)| async move {
@@ -272,7 +304,7 @@ async fn pipe(
         writer.finish().await
     }));
     let readers = plan
-        .result_paths
+        .result_channels
         .iter()
         .map(|at| call.result_reader(path(at)));
     let read = try_join_all(readers.map(read_all));
@@ -354,21 +386,24 @@ async fn echo(plan: Arc<FunctionPlan>, invocation: Invocation) -> Result<Reply, 
     let mut result = plan
         .encode_params(&values, Dialect::A)
         .map_err(|error| broken(&error))?;
-    if plan.param_paths.is_empty() {
+    if plan.param_channels.is_empty() {
         return Ok(Reply::value(result));
+    }
+    if plan.result_channels.is_empty() {
+        return gather(&invocation).await;
     }
     if plan.signature.params.len() == 2 {
         result.remove(0); // `bytes` has a number before its stream
     }
-    if plan.param_paths.len() == 2 {
+    if plan.param_channels.len() == 2 {
         result.insert(0, 0); // `exchange` wraps it in `ok`
     }
     let readers = plan
-        .param_paths
+        .param_channels
         .iter()
         .map(|at| invocation.param_reader(path(at)));
     let writers = plan
-        .result_paths
+        .result_channels
         .iter()
         .map(|at| invocation.result_writer(path(at)));
     let writers = writers.collect::<Result<Vec<_>, _>>()?;
@@ -378,6 +413,27 @@ async fn echo(plan: Arc<FunctionPlan>, invocation: Invocation) -> Result<Reply, 
         .collect();
     let rest = async { try_join_all(pumps).await.map(drop) };
     Ok(Reply::with_rest(result, rest))
+}
+
+/// Joins the texts of each stream in a stream.
+async fn gather(invocation: &Invocation) -> Result<Reply, CallError> {
+    let outer = read_all(invocation.param_reader(IndexPath::new(&[0]))).await?;
+    let pending = elements(&outer, |reader| vec![u8::from(reader.bool().unwrap())]);
+    assert!(pending.iter().all(|it| *it == 0));
+    let readers = (0..pending.len() as u32).map(|number| {
+        let reader = invocation.param_reader(IndexPath::new(&[0, number]));
+        read_all(reader)
+    });
+    let all = try_join_all(readers).await?;
+    let mut result = BytesMut::new();
+    put_leb(&mut result, all.len() as u32);
+    for channel in all {
+        let text = |reader: &mut Reader<'_>| reader.string().unwrap().as_bytes().to_vec();
+        let joined = elements(&channel, text);
+        put_leb(&mut result, joined.len() as u32);
+        result.extend_from_slice(&joined);
+    }
+    Ok(Reply::value(result))
 }
 
 async fn pump(mut from: ChannelReader, mut to: ChannelWriter) -> Result<(), CallError> {
@@ -415,6 +471,7 @@ async fn the_last_published_release_calls_ours() {
     let host = host(&nats).await;
     let _served = serve_peer(&host).await;
     peer_31::call_all(&nats.url()).await.unwrap();
+    peer_31::call_gather(&nats.url()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -423,6 +480,7 @@ async fn what_wasmcloud_1_9_has_calls_ours() {
     let host = host(&nats).await;
     let _served = serve_peer(&host).await;
     peer_29::call_all(&nats.url()).await.unwrap();
+    peer_29::call_gather(&nats.url()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 #[path = "../../peer.rs"]
 mod peer;
 
-pub use peer::{Calls, Serving, call_all, serve};
+pub use peer::{Calls, Serving, call_all, call_gather, serve};
 
 /// This release drops an answer that arrives before it has noted the call, and then waits for ever;
 /// with a thousand calls at once, in every fifth run, with its own server too. Mended in 0.31.
