@@ -148,7 +148,8 @@ impl Channel {
         let Some(id) = id else { return };
         while !wire.is_empty() {
             let limits = &Limits::default();
-            let Ok(Scan::Complete { length, .. }) = scan(plan, id, wire, self.dialect, limits) else {
+            let Ok(Scan::Complete { length, .. }) = scan(plan, id, wire, self.dialect, limits)
+            else {
                 panic!("a value that was read is no value");
             };
             let (value, rest) = wire.split_at(length);

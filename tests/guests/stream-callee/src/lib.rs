@@ -80,7 +80,9 @@ impl Guest for Callee {
             let room = (most - count).min(NUMBERS_AT_ONCE) as usize;
             let (result, read) = numbers.read(Vec::with_capacity(room)).await;
             count += read.len() as u64;
-            sum = read.iter().fold(sum, |sum, number| sum.wrapping_add(*number));
+            sum = read
+                .iter()
+                .fold(sum, |sum, number| sum.wrapping_add(*number));
             if !matches!(result, StreamResult::Complete(_)) {
                 break;
             }
@@ -159,8 +161,7 @@ impl Guest for Callee {
     async fn twice(
         texts: FutureReader<StreamReader<String>>,
     ) -> FutureReader<StreamReader<String>> {
-        let (writer, reader) =
-            wit_future::new(|| wit_stream::new::<String>().1);
+        let (writer, reader) = wit_future::new(|| wit_stream::new::<String>().1);
         spawn_local(async move {
             let mut texts = texts.await;
             let (mut doubled, doubled_reader) = wit_stream::new();

@@ -281,7 +281,11 @@ async fn answers(count: u64) -> String {
         for number in 0..count as u32 {
             let (answer_writer, question) = wit_future::new(String::new);
             spawn_local(async move {
-                let question = if number % 3 == 2 { String::new() } else { format!("q{number}") };
+                let question = if number % 3 == 2 {
+                    String::new()
+                } else {
+                    format!("q{number}")
+                };
                 // The other end may have no use for it.
                 let _ = answer_writer.write(question).await;
             });
