@@ -18,6 +18,7 @@ use crate::cpu_meter::CpuMeter;
 use crate::engine::Engine;
 use crate::figures::{Figures, Tally};
 use crate::guarded::{Deadline, Guarded};
+use crate::http::bodies;
 use crate::http::concurrent::Concurrent;
 use crate::http::served;
 use crate::instance_pool::{HttpExport, InstancePool};
@@ -295,7 +296,7 @@ fn add_wasi(linker: &mut Linker<State>, flavour: Flavour) -> wasmtime::Result<()
     served::add_to_linker(linker)?;
     if flavour == Flavour::Concurrent {
         wasmtime_wasi::p3::add_to_linker(linker)?;
-        p3::add_to_linker(linker)?;
+        bodies::add_to_linker(linker)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! HTTP requests into a component.
 
+pub(crate) mod bodies;
 mod body_pipe;
 pub(crate) mod concurrent;
 mod response_body;

@@ -13,6 +13,7 @@ use crate::budget::{InstanceLimiter, MemoryBudget, MemoryRefusal};
 use crate::cpu_meter::CpuMeter;
 use crate::figures::{Figures, InstanceCount};
 use crate::guest_log::{GuestLog, GuestStream};
+use crate::http::bodies::Bodies;
 use crate::http::served::{FIELDS_BYTES_MAX, ServedView, Tables};
 use crate::outgoing::{HttpHooks, OutgoingHttp};
 use crate::streams::Life;
@@ -33,6 +34,7 @@ pub struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: HttpHooks,
+    bodies: Bodies,
     pub(crate) served: Tables,
     component: Arc<ComponentId>,
     request_id: Option<HeaderValue>,
@@ -61,6 +63,7 @@ impl State {
             http,
             served: Tables::default(),
             hooks: HttpHooks::new(template.outgoing.clone()),
+            bodies: Bodies::default(),
             component: template.id.clone(),
             request_id: None,
             limiter: InstanceLimiter::new(template.budget.clone(), &template.limits),
@@ -106,6 +109,11 @@ impl State {
     /// Returns the table that holds the host side of the guest's resources.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    /// Returns the bodies of the heads in the table.
+    pub(crate) fn bodies(&mut self) -> &mut Bodies {
+        &mut self.bodies
     }
 
     /// Returns the id of the component that this is an instance of.

@@ -28,7 +28,7 @@ pub use outbound::Outbound;
 pub use source::{ChannelSource, Inbound};
 
 pub(crate) use inlets::{ChannelPlace, Complete, Inlets, Reader};
-pub(crate) use life::{Life, LifeGuard};
+pub(crate) use life::{Crossing, Life, LifeGuard, Way};
 pub(crate) use origin::Origin;
 pub(crate) use source::CalleeTask;
 pub(crate) use take::{Handle, Handles, ReadEnd, take_all};

@@ -9,7 +9,7 @@ mod queue;
 mod running;
 mod watched;
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -19,12 +19,14 @@ use tokio::sync::oneshot;
 use trellis_core::ErrorClass;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
-use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
+pub(crate) use self::job::Head;
 use self::job::{Incoming, Job, Ticket, Tickets, is_replayable, lock};
 pub(crate) use self::queue::Concurrent;
 use self::running::Running;
 use self::watched::Watched;
+use super::bodies::Body;
 use super::response_body::{ResponseBody, Rest};
 use super::sequential::answered_with_error;
 use crate::call_error::CallError;
@@ -33,9 +35,7 @@ use crate::cpu_meter::CpuMeter;
 use crate::guarded::Deadline;
 use crate::instance_pool::{HttpGuest, Live};
 use crate::state::State;
-
-/// How sending the request's body ended, for the guest.
-type BodyResult = Pin<Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>>;
+use crate::streams::Life;
 
 /// Serves one request.
 pub(crate) async fn serve(
@@ -66,13 +66,13 @@ pub(crate) async fn serve(
             ));
         }
     };
-    Ok(response.map(|body| {
-        if finished {
-            ResponseBody::finished(body)
-        } else {
+    Ok(response.map(|body| match body.into_whole() {
+        Ok(data) => ResponseBody::whole(data),
+        Err(Body::Host(body)) if finished => ResponseBody::finished(body),
+        Err(body) => {
             let component = generation.id.clone();
             ResponseBody::streaming(
-                body,
+                body.into_wasi_body(),
                 Rest {
                     component,
                     task: None,
@@ -256,8 +256,11 @@ impl Run<'_> {
         };
         store.set_epoch_deadline(1);
         let left = &mut calls_left;
+        let written = life.0.clone();
         let result = store
-            .run_concurrent(async |accessor| self.accept(accessor, service, first, left).await)
+            .run_concurrent(async |accessor| {
+                self.accept(accessor, service, &written, first, left).await
+            })
             .await;
         match result.and_then(|inner| inner) {
             Ok(()) => Ok(Live::reassemble(life, store, instance, http, calls_left)),
@@ -274,6 +277,7 @@ impl Run<'_> {
         &self,
         accessor: &Accessor<State>,
         service: &Service,
+        life: &Life,
         first: Job,
         calls_left: &mut u32,
     ) -> wasmtime::Result<()> {
@@ -281,6 +285,7 @@ impl Run<'_> {
         let mut running = pin!(Running::new(self.request(accessor, service, first)));
         *calls_left = calls_left.saturating_sub(1);
         let mut arrived = pin!(concurrent.arrived.notified());
+        let mut listens = false;
         std::future::poll_fn(|context| {
             loop {
                 if let Err(error) = running.as_mut().poll_all(context) {
@@ -293,19 +298,29 @@ impl Run<'_> {
                     && running.len() < concurrent.requests_max as usize;
                 self.count.set_accepting(accepts);
                 if !accepts {
-                    // Passes on a notification that came while there was room.
-                    arrived.set(concurrent.arrived.notified());
+                    if std::mem::take(&mut listens) {
+                        // Passes on a notification that came while there was room.
+                        arrived.set(concurrent.arrived.notified());
+                    }
                 } else if let Some(job) = concurrent.take_shared() {
                     *calls_left -= 1;
                     self.count.waited.store(false, SeqCst);
                     self.admit(&job);
                     running.as_mut().push(self.request(accessor, service, job));
                     continue;
-                } else if arrived.as_mut().poll(context).is_ready() {
-                    arrived.set(concurrent.arrived.notified());
-                    continue;
+                } else {
+                    listens = true;
+                    if arrived.as_mut().poll(context).is_ready() {
+                        arrived.set(concurrent.arrived.notified());
+                        continue;
+                    }
                 }
-                if running.len() > 0 || accessor.poll_no_interesting_tasks(context).is_pending() {
+                // A body can outlast the guest: what another store or the host writes into it passes
+                // through this one.
+                if running.len() > 0
+                    || accessor.poll_no_interesting_tasks(context).is_pending()
+                    || life.poll_written(context).is_pending()
+                {
                     return Poll::Pending;
                 }
                 self.count.set_accepting(false);
@@ -330,26 +345,14 @@ impl Run<'_> {
         self.meter.reset();
         let ticket = job.ticket.clone();
         let may_get_neighbours = self.count.generation.concurrent.requests_max > 1;
-        let (request, sent) = accessor.with(|mut store| {
+        let request = accessor.with(|mut store| {
             let state: &mut State = store.get();
             state.begin(self.meter.clone(), job.request_id);
-            let view = state.http();
-            let (head, body) = job.request.into_parts(view.hooks);
+            let (head, body) = job.request.into_parts(state.http().hooks);
             if may_get_neighbours && is_replayable(&head, &body) {
                 ticket.keep_for_replay(&head);
             }
-            let uri = head.uri.into_parts();
-            let (request, sent) = p3::Request::new(
-                head.method,
-                uri.scheme,
-                uri.authority,
-                uri.path_and_query,
-                head.fields,
-                None,
-                body,
-            );
-            let sent: BodyResult = Box::pin(sent);
-            view.table.push(request).map(|request| (request, sent))
+            state.push_request(head, body)
         })?;
         let answer = service
             .wasi_http_handler()
@@ -357,11 +360,7 @@ impl Run<'_> {
             .await?;
         match answer {
             Ok(response) => {
-                let response = accessor.with(|mut store| {
-                    let state: &mut State = store.get();
-                    let response = state.table().delete(response)?;
-                    response.into_http_with_getter(&mut store, sent, State::http)
-                })?;
+                let response = accessor.with(|mut store| store.get().take_response(response))?;
                 ticket.answer(Ok(response));
             }
             Err(code) => ticket.answer(Err(answered_with_error(&code))),

@@ -12,16 +12,23 @@
 //! | `/sleep?ms=N` | sleeps, then answers; other requests go on meanwhile |
 //! | `/drip?n=N&ms=M` | streams N lines, one every M ms |
 //! | `/echo` | streams the body back; method, path and header count in `x-` headers |
+//! | `/relay` | reads the body and writes it back piece by piece |
+//! | `/trailers` | answers one line, and a trailer after it |
+//! | `/declare?length=N&write=M` | declares N bytes and writes M |
+//! | `/sent?mib=N` | streams N MiB and keeps in mind how sending them ended |
+//! | `/outcome` | says how the last sending ended that is kept in mind |
+//! | `/halt` | traps in the middle of its answer |
 //! | `/state` | counts the requests that this instance has seen |
 //! | `/big?mib=N` | streams N MiB |
 //! | `/error` | answers with an error instead of a response |
 //! | `/log` | writes one line each to stdout and stderr |
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasip3::clocks::monotonic_clock;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response};
-use wasip3::wit_bindgen::StreamWriter;
+use wasip3::wit_bindgen::{FutureReader, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
 /// One piece of a streamed body.
@@ -34,6 +41,13 @@ const FOR_EVER_MILLISECONDS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
 /// Requests seen by this instance.
 static SEEN: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// How the last sending ended that `/sent` began.
+    static OUTCOME: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+type Sent = FutureReader<Result<(), ErrorCode>>;
 
 struct Misbehaver;
 
@@ -52,6 +66,12 @@ impl wasip3::exports::http::handler::Guest for Misbehaver {
             "/sleep" => sleep(number(query, "ms")).await,
             "/drip" => drip(number(query, "n"), number(query, "ms")),
             "/echo" => echo(request, &target),
+            "/relay" => relay(request),
+            "/trailers" => trailers(),
+            "/declare" => declare(number(query, "length"), number(query, "write")),
+            "/sent" => sent(number(query, "mib")),
+            "/outcome" => text(OUTCOME.with_borrow(Clone::clone)),
+            "/halt" => halt(),
             "/state" => text(format!("{}\n", SEEN.fetch_add(1, Ordering::Relaxed) + 1)),
             "/big" => big(number(query, "mib")),
             "/error" => Err(ErrorCode::InternalError(Some("asked to fail".into()))),
@@ -78,11 +98,21 @@ where
     W: FnOnce(StreamWriter<u8>) -> F,
     F: Future<Output = ()> + 'static,
 {
+    answer_with(Fields::new(), write).map(|(response, _sent)| response)
+}
+
+/// Answers 200 with `headers` and the body that `write` writes. What comes back too says how sending it
+/// ended.
+fn answer_with<W, F>(headers: Fields, write: W) -> Result<(Response, Sent), ErrorCode>
+where
+    W: FnOnce(StreamWriter<u8>) -> F,
+    F: Future<Output = ()> + 'static,
+{
     let (body, body_reader) = wit_stream::new();
     let (_, trailers) = wit_future::new(|| Ok(None));
-    let (response, _sent) = Response::new(Fields::new(), Some(body_reader), trailers);
+    let (response, sent) = Response::new(headers, Some(body_reader), trailers);
     spawn_local(write(body));
-    Ok(response)
+    Ok((response, sent))
 }
 
 fn text(text: String) -> Result<Response, ErrorCode> {
@@ -141,10 +171,73 @@ fn drip(lines: u64, pause_ms: u64) -> Result<Response, ErrorCode> {
 }
 
 fn big(mib: u64) -> Result<Response, ErrorCode> {
+    answer(move |body| write_big(body, mib))
+}
+
+async fn write_big(mut body: StreamWriter<u8>, mib: u64) {
+    for _ in 0..mib * (1024 * 1024 / CHUNK_BYTES as u64) {
+        let unread = body.write_all(vec![b'x'; CHUNK_BYTES]).await;
+        if !unread.is_empty() {
+            return;
+        }
+    }
+}
+
+fn sent(mib: u64) -> Result<Response, ErrorCode> {
+    let (response, sent) = answer_with(Fields::new(), move |body| write_big(body, mib))?;
+    spawn_local(async move {
+        let outcome = sent.await;
+        OUTCOME.set(format!("{outcome:?}"));
+    });
+    Ok(response)
+}
+
+fn declare(length: u64, write: u64) -> Result<Response, ErrorCode> {
+    let headers = fields("content-length", &length.to_string())?;
+    let bytes = vec![b'x'; usize::try_from(write).unwrap_or_default()];
+    let (response, _sent) = answer_with(headers, move |mut body| async move {
+        let _unread = body.write_all(bytes).await;
+    })?;
+    Ok(response)
+}
+
+fn fields(name: &str, value: &str) -> Result<Fields, ErrorCode> {
+    let fields = Fields::new();
+    let appended = fields.append(name, value.as_bytes());
+    appended.map_err(|error| ErrorCode::InternalError(Some(format!("{error:?}"))))?;
+    Ok(fields)
+}
+
+fn trailers() -> Result<Response, ErrorCode> {
+    let after = fields("x-after", "all of it")?;
+    let (mut body, body_reader) = wit_stream::new();
+    let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
+    let (response, _sent) = Response::new(Fields::new(), Some(body_reader), trailers_reader);
+    spawn_local(async move {
+        let _unread = body.write_all(b"a line\n".to_vec()).await;
+        drop(body);
+        // Fails only where nobody reads them.
+        let _ = trailers.write(Ok(Some(after))).await;
+    });
+    Ok(response)
+}
+
+fn halt() -> Result<Response, ErrorCode> {
+    answer(|mut body| async move {
+        let _unread = body.write_all(b"the beginning\n".to_vec()).await;
+        // The beginning is on its way before the rest goes wrong.
+        pause(1).await;
+        core::arch::wasm32::unreachable()
+    })
+}
+
+fn relay(request: Request) -> Result<Response, ErrorCode> {
+    let (_, received) = wit_future::new(|| Ok(()));
+    let (mut source, _trailers) = Request::consume_body(request, received);
     answer(move |mut body| async move {
-        for _ in 0..mib * (1024 * 1024 / CHUNK_BYTES as u64) {
-            let unread = body.write_all(vec![b'x'; CHUNK_BYTES]).await;
-            if !unread.is_empty() {
+        loop {
+            let (_, piece) = source.read(Vec::with_capacity(CHUNK_BYTES)).await;
+            if piece.is_empty() || !body.write_all(piece).await.is_empty() {
                 return;
             }
         }
@@ -152,10 +245,9 @@ fn big(mib: u64) -> Result<Response, ErrorCode> {
 }
 
 fn echo(request: Request, target: &str) -> Result<Response, ErrorCode> {
-    let headers = Fields::new();
     let count = request.get_headers().copy_all().len();
+    let headers = fields("x-method", &method(&request.get_method()))?;
     for (name, value) in [
-        ("x-method", method(&request.get_method())),
         ("x-path", target.to_owned()),
         ("x-header-count", count.to_string()),
     ] {

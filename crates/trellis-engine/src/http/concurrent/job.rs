@@ -6,16 +6,17 @@ use std::task::Context;
 use std::time::Instant;
 
 use ::http::{HeaderValue, Method, Request, Response, Uri};
-use http_body::Body;
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpHooks};
 
 use crate::call_error::CallError;
 use crate::guarded::Deadline;
+use crate::http::bodies::Body;
 
 /// How a request ended, for the one who sent it.
-pub(super) type Answer = Result<Response<WasiBody>, CallError>;
+pub(super) type Answer = Result<Response<Body>, CallError>;
 
 /// A request on its way into an instance.
 pub(super) struct Job {
@@ -88,10 +89,10 @@ pub(super) enum Incoming {
 
 /// The head of a request, cheap to clone.
 #[derive(Clone)]
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) fields: FieldMap,
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) fields: FieldMap,
 }
 
 impl Incoming {
