@@ -15,8 +15,6 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use ::http::{Request, Response};
-use tokio::sync::oneshot;
-use trellis_core::ErrorClass;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
@@ -44,12 +42,7 @@ pub(crate) async fn serve(
     request: Request<WasiBody>,
 ) -> Result<Response<ResponseBody>, CallError> {
     let generation = permit.generation.clone();
-    let (sender, answer) = oneshot::channel();
-    let ticket = Arc::new(Ticket {
-        answer: Mutex::new(Some(sender)),
-        deadline,
-        replay: Mutex::new(None),
-    });
+    let (ticket, asked) = Ticket::new(deadline);
     let job = Job {
         request_id: super::request_id(request.headers()),
         request: Incoming::First(request),
@@ -57,15 +50,7 @@ pub(crate) async fn serve(
         alone: false,
     };
     let finished = start(&generation, job).await;
-    let response = match answer.await {
-        Ok(answer) => answer?,
-        Err(_) => {
-            return Err(CallError::new(
-                ErrorClass::Trap,
-                "the instance ended unexpectedly",
-            ));
-        }
-    };
+    let response = asked.await?;
     Ok(response.map(|body| match body.into_whole() {
         Ok(data) => ResponseBody::whole(data),
         Err(Body::Host(body)) if finished => ResponseBody::finished(body),
@@ -168,7 +153,10 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         alone: first.as_ref().is_some_and(|job| job.alone),
     };
     let Some(first) = first else { return };
-    let meter = CpuMeter::new(&generation.figures);
+    let meter = match &live {
+        Some(live) => live.store.data().meter.clone(),
+        None => CpuMeter::new(&generation.figures),
+    };
     let tickets = Mutex::new(Tickets {
         open: vec![first.ticket.clone()],
         last_expires: first.ticket.deadline.expires,
@@ -214,6 +202,11 @@ impl End {
                     .for_each(|ticket| ticket.answer(Err(ticket.deadline.error())));
             }
         };
+        if open.is_empty() {
+            // Its requests have their answers: at most their bodies can still tell.
+            let component_id = generation.id.as_str();
+            tracing::warn!(component_id, %error, "component failed after its answer");
+        }
         for ticket in open {
             let replay = if open.len() > 1 {
                 ticket.take_replay()

@@ -1,14 +1,15 @@
 //! A request on its way into an instance, and what the outside holds of it.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use ::http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
-use tokio::sync::oneshot;
+use trellis_core::ErrorClass;
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpHooks};
 
 use crate::call_error::CallError;
@@ -27,43 +28,110 @@ pub(super) struct Job {
     pub(super) alone: bool,
 }
 
-/// What the outside holds of a request: where its answer goes, and until when.
+/// What the outside holds of a request: where its answer goes, and until when. It is the channel of the
+/// answer too.
 pub(super) struct Ticket {
-    pub(super) answer: Mutex<Option<oneshot::Sender<Answer>>>,
+    state: Mutex<Wait>,
     pub(super) deadline: Deadline,
+}
+
+/// How far the waiting for an answer is.
+#[derive(Default)]
+struct Wait {
+    answer: Option<Answer>,
+    is_answered: bool,
+    /// Nobody waits any more.
+    is_cancelled: bool,
+    /// Who waits.
+    asker: Option<Waker>,
+    /// Who runs the request, and wants to know when nobody waits any more.
+    watcher: Option<Waker>,
     /// The head of a request that may be sent to another instance when a neighbour traps: it changes
     /// nothing and has no body.
-    pub(super) replay: Mutex<Option<Head>>,
+    replay: Option<Head>,
 }
 
 impl Ticket {
+    /// Makes the ticket of a request, and what waits for its answer.
+    pub(super) fn new(deadline: Deadline) -> (Arc<Self>, Asked) {
+        let ticket = Arc::new(Self {
+            state: Mutex::default(),
+            deadline,
+        });
+        (ticket.clone(), Asked(ticket))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wait> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn keep_for_replay(&self, head: &Head) {
-        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
+        self.lock().replay = Some(head.clone());
     }
 
     pub(super) fn take_replay(&self) -> Option<Head> {
-        self.replay
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.lock().replay.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Answer>>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// Answers the request. The first answer stays.
     pub(super) fn answer(&self, answer: Answer) {
-        if let Some(sender) = self.lock().take() {
-            // A receiver that is gone has cancelled its request.
-            let _ = sender.send(answer);
+        let mut wait = self.lock();
+        if wait.is_answered {
+            return;
+        }
+        wait.is_answered = true;
+        wait.watcher = None;
+        if !wait.is_cancelled {
+            wait.answer = Some(answer);
+        }
+        let asker = wait.asker.take();
+        drop(wait);
+        if let Some(asker) = asker {
+            asker.wake();
         }
     }
 
     /// Tells whether somebody still waits for the answer, and wakes `context` when that ends.
-    pub(super) fn poll_open(&self, context: &mut Context<'_>) -> bool {
-        self.lock()
-            .as_mut()
-            .is_some_and(|sender| sender.poll_closed(context).is_pending())
+    pub(super) fn poll_open(&self, context: &Context<'_>) -> bool {
+        let mut wait = self.lock();
+        let is_open = !wait.is_answered && !wait.is_cancelled;
+        if is_open {
+            wait.watcher = Some(context.waker().clone());
+        }
+        is_open
+    }
+}
+
+/// Waits for the answer of a request. Dropping it cancels the request.
+pub(super) struct Asked(Arc<Ticket>);
+
+impl Future for Asked {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let mut wait = self.0.lock();
+        match wait.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                wait.asker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut wait = self.0.lock();
+        wait.is_cancelled = true;
+        // An answer that came too late.
+        let answer = wait.answer.take();
+        let watcher = wait.watcher.take();
+        drop(wait);
+        drop(answer);
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
     }
 }
 
@@ -123,6 +191,18 @@ pub(super) struct Tickets {
     pub(super) open: Vec<Arc<Ticket>>,
     /// By when the guest must have done everything, bodies included.
     pub(super) last_expires: Instant,
+}
+
+impl Drop for Tickets {
+    /// A driver answers all of its requests, unless it panics.
+    fn drop(&mut self) {
+        for ticket in &self.open {
+            ticket.answer(Err(CallError::new(
+                ErrorClass::Trap,
+                "the instance ended unexpectedly",
+            )));
+        }
+    }
 }
 
 pub(super) fn lock(tickets: &Mutex<Tickets>) -> MutexGuard<'_, Tickets> {
