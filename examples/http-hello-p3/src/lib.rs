@@ -14,9 +14,10 @@ impl wasip3::exports::http::handler::Guest for Hello {
     async fn handle(_request: Request) -> Result<Response, ErrorCode> {
         let (mut body, body_reader) = wit_stream::new();
         let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-        // Dropping the writer answers "no trailers", which is what the closure above returns.
-        drop(trailers);
         let (response, _sent) = Response::new(Fields::new(), Some(body_reader), trailers_reader);
+        // Dropping the writer answers "no trailers", which is what the closure above returns. Now that the
+        // host has the other end nobody waits for that.
+        drop(trailers);
         spawn_local(async move {
             // What is left over was not read: the client has gone, and nobody is there to be told.
             let _unread = body.write_all(GREETING.to_vec()).await;
