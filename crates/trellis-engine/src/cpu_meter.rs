@@ -36,6 +36,11 @@ impl CpuMeter {
         self.poll_started_nanos.store(now_nanos(), Relaxed);
     }
 
+    /// Starts a new account with the poll in progress, or the next one. Reads no clock.
+    pub(crate) fn clear(&self) {
+        self.used_nanos.store(0, Relaxed);
+    }
+
     /// Marks the start of a poll.
     pub(crate) fn enter(&self) {
         self.poll_started_nanos.store(now_nanos(), Relaxed);

@@ -157,6 +157,7 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         Some(live) => live.store.data().meter.clone(),
         None => CpuMeter::new(&generation.figures),
     };
+    meter.clear();
     let tickets = Mutex::new(Tickets {
         open: vec![first.ticket.clone()],
         last_expires: first.ticket.deadline.expires,
@@ -298,6 +299,7 @@ impl Run<'_> {
                 } else if let Some(job) = concurrent.take_shared() {
                     *calls_left -= 1;
                     self.count.waited.store(false, SeqCst);
+                    self.meter.reset();
                     self.admit(&job);
                     running.as_mut().push(self.request(accessor, service, job));
                     continue;
@@ -335,7 +337,6 @@ impl Run<'_> {
         service: &Service,
         job: Job,
     ) -> wasmtime::Result<()> {
-        self.meter.reset();
         let ticket = job.ticket.clone();
         let may_get_neighbours = self.count.generation.concurrent.requests_max > 1;
         let request = accessor.with(|mut store| {
@@ -361,7 +362,12 @@ impl Run<'_> {
         lock(self.tickets)
             .open
             .retain(|open| !Arc::ptr_eq(open, &ticket));
-        self.meter.reset();
+        if self.count.waited.load(SeqCst) {
+            self.meter.reset();
+        } else {
+            // All of it was one poll: no clock is worth reading.
+            self.meter.clear();
+        }
         Ok(())
     }
 }
