@@ -81,7 +81,7 @@ impl Crossing {
         let mut state = life.lock();
         if state.writing + state.reading >= STREAMS_OPEN_MAX {
             let text = format!(
-                "the component has more than {STREAMS_OPEN_MAX} streams and futures open along links"
+                "the component has more than {STREAMS_OPEN_MAX} streams and futures open whose other end is elsewhere"
             );
             return Err(CallError::new(ErrorClass::Overloaded, text).having_run());
         }

@@ -89,7 +89,7 @@ impl Written {
     /// Takes what the guest will write: `length` bytes, where its head declares that.
     ///
     /// # Errors
-    /// When one of them is closed already.
+    /// When one of them is closed already, or the instance has too many open.
     pub(super) fn take(
         mut store: impl AsContextMut<Data = State>,
         contents: Option<StreamReader<u8>>,
@@ -105,7 +105,7 @@ impl Written {
             Some(contents) => {
                 let contents_of = Contents {
                     shared: shared.clone(),
-                    crossing: Crossing::new(&life, Way::Out),
+                    crossing: Crossing::open(&life, Way::Out)?,
                     taken: 0,
                     length,
                     message,
@@ -115,7 +115,7 @@ impl Written {
         }
         let trailers_of = TrailersOf {
             shared: shared.clone(),
-            crossing: Some(Crossing::new(&life, Way::Out)),
+            crossing: Some(Crossing::open(&life, Way::Out)?),
         };
         trailers.pipe(&mut store, trailers_of)?;
         Ok((written, shared))
