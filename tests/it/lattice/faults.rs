@@ -58,7 +58,9 @@ fn a_kill_fails_no_call_that_may_be_repeated() {
     let [first, second, third] = [0, 1, 2].map(|it: usize| site.hosts[it].host_id());
     for host in [&second, &third] {
         site.start("to_upper_upper", "upper", &["--host", host]);
-        site.start("misbehaver", "pages", &["--host", host]);
+        // Enough that one of them alone keeps up with the load.
+        let room = ["--instances", "8", "--host", host];
+        site.start("misbehaver", "pages", &room);
     }
     site.start("to_upper_http", "web", &["--host", &first]);
     site.ask(&["config", "put", "may-repeat", "retry=idempotent"]);
