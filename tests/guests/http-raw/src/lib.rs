@@ -56,7 +56,9 @@ impl Guest for Raw {
             "/unread" => text(outparam, "ok\n"),
             "/pieces" => deeds::pieces(outparam, number(query)),
             "/full" => deeds::full(outparam),
-            "/bodiless" => ResponseOutparam::set(outparam, Ok(OutgoingResponse::new(Fields::new()))),
+            "/bodiless" => {
+                ResponseOutparam::set(outparam, Ok(OutgoingResponse::new(Fields::new())))
+            }
             "/forsake" => deeds::forsake(outparam),
             "/cut" => deeds::cut(outparam),
             "/in-use" => deeds::in_use(outparam),
