@@ -1,4 +1,4 @@
-//! The tasks, one file each.
+//! The tasks, one file each, and what some of them share.
 
 pub(crate) mod bench;
 pub(crate) mod ci;
@@ -11,5 +11,6 @@ pub(crate) mod guests;
 pub(crate) mod interop;
 pub(crate) mod isolation;
 pub(crate) mod lab;
+mod scenarios;
 pub(crate) mod test;
 pub(crate) mod tidy;

@@ -6,55 +6,28 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use super::lab::{carry_out, components, existing};
-use crate::lab::{Lab as Setting, Suite};
+use super::scenarios::{Needs, Scenarios};
+use crate::lab::Suite;
 use crate::{project, shell};
 
 /// Misuses a host and counts.
 #[derive(Args)]
 pub(crate) struct Isolation {
-    /// Scenarios to run; all when none is named
-    #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<String>,
-
-    /// Test this binary instead of building one
-    #[arg(long, value_name = "PATH")]
-    trellis: Option<PathBuf>,
-
-    /// Repeat a run: moments of requests follow from it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-
-    /// Try a scenario this often before a missed bar counts: for machines that do other things too
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    tries: u32,
-
-    /// List the scenarios
-    #[arg(long)]
-    list: bool,
+    #[command(flatten)]
+    scenarios: Scenarios,
 }
 
 impl Isolation {
     /// Runs the scenarios, prints a table and fails when a bar was missed.
     pub(crate) fn run(self) -> Result<()> {
-        if self.list {
-            let names = Suite::Isolation.names();
-            names.iter().for_each(|name| println!("{name}"));
-            return Ok(());
-        }
-        let setting = Setting {
-            trellis: match &self.trellis {
-                Some(path) => existing(path)?,
-                None => build()?,
-            },
-            nats_server: None,
-            guests: components()?,
-            is_full: true,
-            seed: self.seed,
-            tries: self.tries,
-            folder: project::root().join("target/isolation"),
+        let needs = || {
+            Ok(Needs {
+                nats_server: None,
+                is_full: true,
+                folder: "isolation",
+            })
         };
-        carry_out(&setting, Suite::Isolation, &self.scenarios)
+        self.scenarios.carry_out(Suite::Isolation, needs, build)
     }
 }
 
