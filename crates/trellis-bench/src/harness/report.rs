@@ -238,9 +238,10 @@ impl<'a> Comparison<'a> {
     /// Returns the bar as it is shown, and how it went.
     fn bar(&self) -> Option<(String, String)> {
         let bar = self.peer.bar?;
+        let digits = if bar < 0.1 { 2 } else { 1 };
         let sign = if self.unit.is_rate() { '≥' } else { '≤' };
         Some((
-            format!("{sign} {bar:.1}"),
+            format!("{sign} {bar:.digits$}"),
             verdict(self.reaches(bar)).to_owned(),
         ))
     }

@@ -297,7 +297,7 @@ const LOADS: [Row; 12] = [
 ];
 
 /// Measures in one process.
-const PROBES: [Row; 13] = [
+const PROBES: [Row; 14] = [
     Row::probe(
         "calls",
         "wasmtime-instance",
@@ -334,7 +334,8 @@ const PROBES: [Row; 13] = [
     )
     .against(&[Peer::to("wasmtime-call-reused").bar(1.0)]),
     Row::probe("links", "link-nop", "link: nop", Unit::Microseconds)
-        .against(&[Peer::to("trellis-call-reused")]),
+        .against(&[Peer::to("trellis-call-reused")])
+        .at_most(5.0),
     Row::probe(
         "links",
         "link-nop-fresh",
@@ -366,11 +367,21 @@ const PROBES: [Row; 13] = [
     ),
     Row::probe(
         "links",
+        "values-64KiB",
+        "dynamic values over a link: 64 KiB there and back",
+        Unit::Microseconds,
+    ),
+    Row::probe(
+        "links",
         "link-64KiB",
         "link: 64 KiB there and back",
         Unit::Microseconds,
     )
-    .against(&[Peer::to("native-64KiB"), Peer::to("trellis-call-reused")]),
+    .against(&[
+        Peer::to("native-64KiB"),
+        Peer::to("values-64KiB").bar(1.0 / 20.0),
+        Peer::to("trellis-call-reused"),
+    ]),
     Row::probe(
         "links",
         "native-1MiB",
