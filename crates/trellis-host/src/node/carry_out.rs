@@ -104,12 +104,16 @@ impl Node {
         }
     }
 
-    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to warn of.
+    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to warn of,
+    /// nor is there when somebody told it to take no more work.
     fn tell_mode(&mut self, from: HostMode, to: HostMode, why: &str) {
         let (from, to_name) = (from.name(), to.name());
         match to {
             HostMode::Joined => {
                 self.has_joined = true;
+                tracing::info!(from, to = to_name, why, "the host's mode changed");
+            }
+            HostMode::Draining => {
                 tracing::info!(from, to = to_name, why, "the host's mode changed");
             }
             _ if self.has_joined => {
