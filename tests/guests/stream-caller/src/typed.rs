@@ -148,7 +148,7 @@ fn reading(number: u64) -> Reading {
     Reading {
         sensor: text(number % 6),
         values: (0..number % 7).map(|value| value as f64 / 3.0).collect(),
-        level: (number % 2 == 0).then_some((number % 1_000) as u16),
+        level: number.is_multiple_of(2).then_some((number % 1_000) as u16),
         at: number << 40,
     }
 }
