@@ -3,6 +3,7 @@
 pub(crate) mod bodies;
 mod body_pipe;
 pub(crate) mod concurrent;
+mod content_length;
 mod response_body;
 mod sequential;
 pub(crate) mod served;
@@ -10,12 +11,12 @@ pub(crate) mod served;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ::http::header::CONTENT_LENGTH;
 use ::http::{HeaderMap, HeaderName, Method, Request, Response};
 use wasmtime_wasi_http::WasiBody;
 
 pub use response_body::ResponseBody;
 
+use self::content_length::declared_length;
 use crate::call::count;
 use crate::call_error::CallError;
 use crate::component::{ComponentHandle, Generation, Permit};
@@ -152,10 +153,11 @@ fn counted(
     tally: Tally,
     is_head: bool,
 ) -> Response<ResponseBody> {
-    let length = response.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let has_body = !is_head && !matches!(response.status().as_u16(), 204 | 304);
-    response.map(|body| body.counted(tally, length.filter(|_| has_body), has_body))
+    let (head, body) = response.into_parts();
+    let has_body = !is_head && !matches!(head.status.as_u16(), 204 | 304);
+    let length = || declared_length(&head.headers).ok().flatten();
+    let body = body.counted(tally, has_body, length);
+    Response::from_parts(head, body)
 }
 
 fn serves_no_http(generation: &Generation) -> CallError {

@@ -14,7 +14,7 @@ mod written;
 
 use std::collections::HashMap;
 
-use ::http::{HeaderMap, Response, header};
+use ::http::Response;
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::Empty;
@@ -154,22 +154,4 @@ fn response_head(view: &mut WasiHttpCtxView<'_>, headers: FieldMap) -> p3::Respo
     let (mut head, _) = p3::Response::from_http(view.hooks, empty);
     head.headers = headers;
     head
-}
-
-/// Reads the length that a head declares. Its value was checked when the guest set it; a value that
-/// came otherwise must be as strict.
-fn declared_length(headers: &HeaderMap) -> wasmtime::Result<Option<u64>> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digits = value.as_bytes();
-    let length = std::str::from_utf8(digits)
-        .ok()
-        .filter(|_| values.next().is_none() && digits.iter().all(u8::is_ascii_digit))
-        .and_then(|text| text.parse().ok());
-    match length {
-        Some(length) => Ok(Some(length)),
-        None => wasmtime::bail!("a content-length is no number"),
-    }
 }

@@ -87,16 +87,19 @@ impl ResponseBody {
         })))
     }
 
-    /// Counts the call until the body has ended: `length` bytes where that is known, nothing where it is
-    /// none that anybody reads.
-    pub(crate) fn counted(mut self, mut tally: Tally, length: Option<u64>, has_body: bool) -> Self {
+    /// Counts the call until the body has ended, where it is one that somebody reads. Only then `length` is
+    /// asked how many bytes were announced.
+    pub(crate) fn counted(
+        mut self,
+        mut tally: Tally,
+        has_body: bool,
+        length: impl FnOnce() -> Option<u64>,
+    ) -> Self {
         match &mut self.0 {
-            Inner::Stream(stream) if has_body && length != Some(0) => {
-                stream.counted = Some(Counted {
-                    tally,
-                    left: length,
-                });
-            }
+            Inner::Stream(stream) if has_body => match length() {
+                Some(0) => tally.end(None),
+                left => stream.counted = Some(Counted { tally, left }),
+            },
             _ => tally.end(None),
         }
         self

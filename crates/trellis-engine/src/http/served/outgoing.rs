@@ -1,6 +1,5 @@
 //! Answers and their bodies.
 
-use ::http::header::CONTENT_LENGTH;
 use ::http::{HeaderMap, Response, StatusCode};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynOutputStream;
@@ -13,28 +12,13 @@ use wasmtime_wasi_http::p2::{HttpError, HttpResult};
 use super::fields::Fields;
 use super::{OURS, ServedView, get, get_mut, insert, ours, remove};
 use crate::http::body_pipe::{BodyReader, FinishError, body_pipe};
+use crate::http::content_length::declared_length;
 
 /// What is behind an `outgoing-response`.
 pub(super) struct OutgoingResponse {
     status: StatusCode,
     headers: FieldMap,
     body: Option<BodyReader>,
-}
-
-/// The announced length of a body is not one number.
-struct BadLength;
-
-/// Reads `content-length` as strictly as HTTP writes it: digits, once.
-fn announced_length(headers: &HeaderMap) -> Result<Option<u64>, BadLength> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let text = value.to_str().map_err(|_| BadLength)?;
-    if values.next().is_some() || !text.bytes().all(|it| it.is_ascii_digit()) {
-        return Err(BadLength);
-    }
-    text.parse().map(Some).map_err(|_| BadLength)
 }
 
 impl types::HostOutgoingResponse for ServedView<'_> {
@@ -58,7 +42,7 @@ impl types::HostOutgoingResponse for ServedView<'_> {
         id: Resource<HostOutgoingResponse>,
     ) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
         let response = get_mut(&mut self.tables.responses, id.rep())?;
-        let (None, Ok(length)) = (&response.body, announced_length(&response.headers)) else {
+        let (None, Ok(length)) = (&response.body, declared_length(&response.headers)) else {
             return Ok(Err(()));
         };
         let (writer, reader) = body_pipe(length);
