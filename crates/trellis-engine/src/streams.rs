@@ -27,6 +27,7 @@ mod tests;
 pub use outbound::Outbound;
 pub use source::{ChannelSource, Inbound};
 
+pub(crate) use give::hand_over;
 pub(crate) use inlets::{ChannelPlace, Complete, Inlets, Reader};
 pub(crate) use life::{Crossing, Life, LifeGuard, Way};
 pub(crate) use origin::Origin;

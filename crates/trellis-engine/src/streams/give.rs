@@ -106,8 +106,8 @@ impl<D: 'static> StreamProducer<D> for BytesProducer {
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        mut store: StoreContextMut<'a, D>,
-        mut destination: Destination<'a, u8, Bytes>,
+        store: StoreContextMut<'a, D>,
+        destination: Destination<'a, u8, Bytes>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         while self.unread.is_empty() {
@@ -116,20 +116,29 @@ impl<D: 'static> StreamProducer<D> for BytesProducer {
                 Err(result) => return Poll::Ready(Ok(result)),
             }
         }
-        match destination.remaining(&mut store) {
-            // The guest only asks whether there is something.
-            Some(0) => {}
-            Some(_) => {
-                let mut destination = destination.as_direct(store, 0);
-                let room = destination.remaining();
-                let count = room.len().min(self.unread.len());
-                room[..count].copy_from_slice(&self.unread.split_to(count));
-                destination.mark_written(count);
-            }
-            // Another store takes it, without a guest in between.
-            None => destination.set_buffer(std::mem::take(&mut self.unread)),
-        }
+        hand_over(store, destination, &mut self.unread);
         Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+/// Hands over what its reader has room for.
+pub(crate) fn hand_over<D: 'static>(
+    mut store: StoreContextMut<'_, D>,
+    mut destination: Destination<'_, u8, Bytes>,
+    unread: &mut Bytes,
+) {
+    match destination.remaining(&mut store) {
+        // The guest only asks whether there is something.
+        Some(0) => {}
+        Some(_) => {
+            let mut destination = destination.as_direct(store, 0);
+            let room = destination.remaining();
+            let count = room.len().min(unread.len());
+            room[..count].copy_from_slice(&unread.split_to(count));
+            destination.mark_written(count);
+        }
+        // A consumer of the host or another store takes it, without a guest in between.
+        None => destination.set_buffer(std::mem::take(unread)),
     }
 }
 

@@ -8,13 +8,17 @@ use ::http::HeaderMap;
 use bytes::Bytes;
 use http_body::Body as _;
 use tokio::sync::oneshot;
-use wasmtime::component::{Destination, FutureReader, StreamProducer, StreamReader, StreamResult};
+use wasmtime::component::{
+    Destination, FutureReader, Resource, StreamProducer, StreamReader, StreamResult,
+};
 use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime_wasi_http::p3::bindings::http::types::Trailers;
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpCtxView, WasiHttpView};
 
 use super::error_code::error_code;
 use super::written::TrailersResult;
 use crate::state::State;
+use crate::streams::hand_over;
 
 /// What was read of a body for a guest, and what was not.
 pub(super) struct Given {
@@ -58,36 +62,34 @@ impl Given {
                         self.unread = data;
                         continue;
                     }
-                    Err(frame) => self.end_with(frame.into_trailers().ok(), store),
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(map) => Ok(Some(push_trailers(map, store)?)),
+                        Err(_) => Ok(None),
+                    },
                 },
-                Some(Err(error)) => self.end(Err(error_code(&error))),
-                None => self.end(Ok(None)),
+                Some(Err(error)) => Err(error_code(&error)),
+                None => Ok(None),
             };
-            return Poll::Ready(end.map(|()| false));
+            self.end(end);
+            return Poll::Ready(Ok(false));
         }
         Poll::Ready(Ok(true))
     }
 
-    fn end_with(
-        &mut self,
-        trailers: Option<HeaderMap>,
-        store: &mut StoreContextMut<'_, State>,
-    ) -> wasmtime::Result<()> {
-        let Some(map) = trailers else {
-            return self.end(Ok(None));
-        };
-        let WasiHttpCtxView { hooks, table, .. } = store.data_mut().http();
-        let trailers = table.push(FieldMap::new_immutable(hooks, map))?;
-        self.end(Ok(Some(trailers)))
-    }
-
-    fn end(&mut self, trailers: TrailersResult) -> wasmtime::Result<()> {
+    fn end(&mut self, trailers: TrailersResult) {
         if let Some(sender) = self.trailers.take() {
             // The guest need not want to know.
             let _ = sender.send(trailers);
         }
-        Ok(())
     }
+}
+
+fn push_trailers(
+    map: HeaderMap,
+    store: &mut StoreContextMut<'_, State>,
+) -> wasmtime::Result<Resource<Trailers>> {
+    let WasiHttpCtxView { hooks, table, .. } = store.data_mut().http();
+    Ok(table.push(FieldMap::new_immutable(hooks, map))?)
 }
 
 impl StreamProducer<State> for Given {
@@ -98,7 +100,7 @@ impl StreamProducer<State> for Given {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut store: StoreContextMut<'a, State>,
-        mut destination: Destination<'a, u8, Bytes>,
+        destination: Destination<'a, u8, Bytes>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         match self.poll_fill(context, &mut store)? {
@@ -107,17 +109,7 @@ impl StreamProducer<State> for Given {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
         }
-        match destination.remaining(&mut store) {
-            Some(room) => {
-                let count = room.min(self.unread.len());
-                let piece = self.unread.split_to(count);
-                let mut destination = destination.as_direct(store, count);
-                destination.remaining()[..count].copy_from_slice(&piece);
-                destination.mark_written(count);
-            }
-            // A consumer of the host takes it, without a guest in between.
-            None => destination.set_buffer(std::mem::take(&mut self.unread)),
-        }
+        hand_over(store, destination, &mut self.unread);
         Poll::Ready(Ok(StreamResult::Completed))
     }
 

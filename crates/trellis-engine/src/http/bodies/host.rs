@@ -22,7 +22,8 @@ use super::given::{Given, give};
 use super::relayed::Relayed;
 use super::sent::Told;
 use super::written::{TrailersResult, Written};
-use super::{Body, Http, Message, declared_length, response_head};
+use super::{Body, Http, Message, response_head};
+use crate::http::content_length::declared_length;
 use crate::state::State;
 
 /// The result of reading or of sending a body.

@@ -54,6 +54,14 @@ struct Pending {
     writer: Option<Waker>,
 }
 
+impl Pending {
+    /// Tells whether all of it was written and read, and no trailers follow.
+    fn is_over(&self) -> bool {
+        let is_written = self.is_complete && self.trailers == Some(None) && self.failure.is_none();
+        is_written && self.held.is_empty()
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -181,19 +189,17 @@ impl http_body::Body for Written {
     }
 
     fn is_end_stream(&self) -> bool {
-        let state = self.0.lock();
-        let is_over = state.held.is_empty() && state.is_complete && state.trailers == Some(None);
-        is_over && state.failure.is_none()
+        self.0.lock().is_over()
     }
 }
 
 impl Drop for Written {
     fn drop(&mut self) {
         let mut state = self.0.lock();
+        let was_read = state.is_over();
         state.reader_is_gone = true;
-        let held = mem::take(&mut state.held);
+        let _held = mem::take(&mut state.held);
         let writer = state.writer.take();
-        let was_read = held.is_empty() && state.is_complete && state.trailers == Some(None);
         drop(state);
         wake(writer);
         // A reader that knows the length need not ask for the end.
