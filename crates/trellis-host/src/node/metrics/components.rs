@@ -22,12 +22,6 @@ pub(super) struct Component {
     pub(super) waiting: u32,
 }
 
-impl Component {
-    fn labels(&self) -> [(&'static str, &str); 1] {
-        [("component", &self.id)]
-    }
-}
-
 /// Reads one value of a component.
 type Read = fn(&Component) -> u64;
 
@@ -37,22 +31,7 @@ impl Collector for Components {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Written {
         self.calls(&mut encoder)?;
         self.durations(&mut encoder)?;
-        let cpu = |it: &Component| it.read.cpu.as_secs_f64();
-        let help =
-            "CPU time of calls, that of the components which they called on this host included";
-        let name = ("component_cpu", help);
-        self.each(&mut encoder, name, Some(&Unit::Seconds), |it, metric| {
-            metric.encode_counter::<NoLabelSet, f64, u64>(&cpu(it), None)
-        })?;
-        let help = "Instances that were made";
-        self.each(
-            &mut encoder,
-            ("component_instances_made", help),
-            None,
-            |it, metric| {
-                metric.encode_counter::<NoLabelSet, u64, u64>(&it.read.instances_made, None)
-            },
-        )?;
+        self.counters(&mut encoder)?;
         self.gauges(&mut encoder)
     }
 }
@@ -75,22 +54,42 @@ impl Components {
     }
 
     fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> Written {
-        let help =
-            "How long calls took, the wait for an instance and the body of an answer included";
-        let unit = Some(&Unit::Seconds);
-        let kind = MetricType::Histogram;
-        let mut metric = encoder.encode_descriptor("component_call_duration", help, unit, kind)?;
-        for it in &self.0 {
+        let family = Family {
+            name: "component_call_duration",
+            help: "How long calls took, the wait for an instance and the body of an answer included",
+            unit: Some(&Unit::Seconds),
+            kind: MetricType::Histogram,
+        };
+        self.each(encoder, family, |it, metric| {
             let bounds = DURATIONS.iter().map(|most| most.as_secs_f64());
             let bounds = bounds.chain([f64::INFINITY]);
             let groups: Vec<(f64, u64)> = bounds.zip(it.read.durations).collect();
             let count = it.read.durations.iter().sum();
             let sum = it.read.duration.as_secs_f64();
-            let labels = it.labels();
-            let mut metric = metric.encode_family(&labels)?;
-            metric.encode_histogram::<NoLabelSet>(sum, count, &groups, None)?;
-        }
-        Ok(())
+            metric.encode_histogram::<NoLabelSet>(sum, count, &groups, None)
+        })
+    }
+
+    fn counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Written {
+        let cpu = Family {
+            name: "component_cpu",
+            help: "CPU time of calls, that of the components which they called on this host included",
+            unit: Some(&Unit::Seconds),
+            kind: MetricType::Counter,
+        };
+        self.each(encoder, cpu, |it, metric| {
+            let seconds = it.read.cpu.as_secs_f64();
+            metric.encode_counter::<NoLabelSet, f64, u64>(&seconds, None)
+        })?;
+        let made = Family {
+            name: "component_instances_made",
+            help: "Instances that were made",
+            unit: None,
+            kind: MetricType::Counter,
+        };
+        self.each(encoder, made, |it, metric| {
+            metric.encode_counter::<NoLabelSet, u64, u64>(&it.read.instances_made, None)
+        })
     }
 
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Written {
@@ -110,30 +109,45 @@ impl Components {
             }),
         ];
         for (name, help, value) in gauges {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for it in &self.0 {
-                let labels = it.labels();
-                let mut metric = metric.encode_family(&labels)?;
-                metric.encode_gauge(&i64::try_from(value(it)).unwrap_or(i64::MAX))?;
-            }
+            let family = Family {
+                name,
+                help,
+                unit: None,
+                kind: MetricType::Gauge,
+            };
+            self.each(encoder, family, |it, metric| {
+                metric.encode_gauge(&i64::try_from(value(it)).unwrap_or(i64::MAX))
+            })?;
         }
         Ok(())
     }
 
-    /// Writes one counter of every component.
+    /// Writes one value of every component.
     fn each(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
-        (name, help): (&str, &str),
-        unit: Option<&Unit>,
+        Family {
+            name,
+            help,
+            unit,
+            kind,
+        }: Family,
         write: impl Fn(&Component, &mut MetricEncoder<'_>) -> Written,
     ) -> Written {
-        let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
         for it in &self.0 {
-            let labels = it.labels();
+            let labels = [("component", it.id.as_str())];
             let mut metric = metric.encode_family(&labels)?;
             write(it, &mut metric)?;
         }
         Ok(())
     }
+}
+
+/// What the values of one kind have in common.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<&'static Unit>,
+    kind: MetricType,
 }
