@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use trellis_capabilities::keyvalue::KeyValueBackend;
 use trellis_core::{ComponentId, ErrorClass, LatticeName, LinkName};
@@ -18,7 +19,7 @@ use trellis_wrpc::{
     Call, CallOptions, Client, Headers, IndexPath, ParamStreams, Returns, SubjectError, Target,
 };
 
-use super::runners::{Addresses, Directory, Failed, OtherHost, Runners, Way, is_untaken};
+use super::runners::{Addresses, Directory, Failed, OtherHost, Runners, Way};
 use super::streams::{self, Arriving, Places, Sending};
 use super::twins::{LinkEnds, RemoteHttp, RemoteKeyValue};
 use crate::blueprint::{Retry, WiredLink};
@@ -238,21 +239,16 @@ impl RemoteLink {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
-        let failed = Failed::of(&error, self.retry);
-        if failed == Failed::ForGood {
-            return Err(self.error(&error));
-        }
-        for host in self.runners.in_turn(error.lost_host()) {
-            match self.send_to(&host, attempt).await {
-                Err(error) if is_untaken(&error, self.retry) => {}
-                answer => return answer.map_err(|error| self.error(&error)),
-            }
-        }
-        if failed == Failed::Lost {
-            let answer = self.send(anybody, attempt).await;
-            return answer.map_err(|error| self.error(&error));
-        }
-        Err(self.error(&error))
+        let send = |host: Option<Arc<OtherHost>>| -> BoxFuture<'_, Answer<Bytes>> {
+            Box::pin(async move {
+                match host {
+                    Some(host) => self.send_to(&host, attempt).await,
+                    None => self.send(anybody, attempt).await,
+                }
+            })
+        };
+        let answer = self.runners.again(error, self.retry, send, || true).await;
+        answer.map_err(|error| self.error(&error))
     }
 
     /// Calls the other hosts that run the component, one after the other, until one has room.

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use trellis_control::HostId;
 use trellis_core::{ComponentId, ErrorClass};
 use trellis_wrpc::{CallError, Client, Target};
@@ -106,6 +107,36 @@ impl Runners {
         let others = candidates().filter(|host| host.refused_lately());
         let chosen = willing.chain(others).take(HOSTS_ASKED_MAX);
         chosen.cloned().collect()
+    }
+
+    /// Makes a call again that whoever NATS chose has not answered but with `error`: at the others that are
+    /// known, where it did not begin or may run twice, and at whoever NATS chooses now, where that one was lost.
+    ///
+    /// `attempt` makes it, at a host or at whoever NATS chooses; `may_begin_again` says whether it still can.
+    ///
+    /// # Errors
+    /// The first one that is not to be followed by another attempt.
+    pub(super) async fn again<'a, T>(
+        &self,
+        error: CallError,
+        retry: Retry,
+        attempt: impl Fn(Option<Arc<OtherHost>>) -> BoxFuture<'a, Result<T, CallError>>,
+        may_begin_again: impl Fn() -> bool,
+    ) -> Result<T, CallError> {
+        let failed = Failed::of(&error, retry);
+        if failed == Failed::ForGood || !may_begin_again() {
+            return Err(error);
+        }
+        for host in self.in_turn(error.lost_host()) {
+            match attempt(Some(host)).await {
+                Err(error) if is_untaken(&error, retry) && may_begin_again() => {}
+                answer => return answer,
+            }
+        }
+        if failed == Failed::Lost {
+            return attempt(None).await;
+        }
+        Err(error)
     }
 
     /// Tells whether one of them cannot be asked alone: only NATS knows the way to it.
@@ -234,7 +265,7 @@ impl Failed {
 
 /// Tells whether the next host may be asked after one that was meant alone failed: it refused, or nothing at
 /// all was heard of it and the call may be repeated.
-pub(super) fn is_untaken(error: &CallError, retry: Retry) -> bool {
+fn is_untaken(error: &CallError, retry: Retry) -> bool {
     match Failed::of(error, retry) {
         Failed::Refused => true,
         Failed::Lost => error.is_lost() && error.lost_host().is_none(),

@@ -26,7 +26,7 @@ use super::http_replay::{KEPT_BYTES_MAX, Replay};
 use super::http_service::{FUNCTION, INTERFACE};
 use crate::blueprint::Retry;
 use crate::http_route::{self, HttpEntrance};
-use crate::node::runners::{Addresses, Failed, OtherHost, Runners, Way, is_untaken};
+use crate::node::runners::{Addresses, Failed, OtherHost, Runners, Way};
 
 /// The longest that a request may take, its bodies included, unless its link says less: the longest
 /// execution that hosts of wasmCloud 1.x allow by default. Hosts of ours end theirs sooner, by the limits
@@ -149,20 +149,19 @@ impl RemoteHttp {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
-        let failed = Failed::of(&error, asked.retry);
-        if failed == Failed::ForGood || !asked.may_begin_again() {
-            return Err(error);
-        }
-        for host in self.link.runners.in_turn(error.lost_host()) {
-            match self.attempt_at(&host, asked).await {
-                Err(error) if is_untaken(&error, asked.retry) && asked.may_begin_again() => {}
-                answer => return answer,
-            }
-        }
-        if failed == Failed::Lost {
-            return self.attempt(anybody, asked).await;
-        }
-        Err(error)
+        let attempt = |host: Option<Arc<OtherHost>>| -> BoxFuture<'_, Answer> {
+            Box::pin(async move {
+                match host {
+                    Some(host) => self.attempt_at(&host, asked).await,
+                    None => self.attempt(anybody, asked).await,
+                }
+            })
+        };
+        let may_begin_again = || asked.may_begin_again();
+        let runners = &self.link.runners;
+        runners
+            .again(error, asked.retry, attempt, may_begin_again)
+            .await
     }
 
     /// Sends a request to the other hosts that run the component, one after the other, until one has room.
