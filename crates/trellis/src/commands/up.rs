@@ -3,6 +3,7 @@
 mod identity;
 mod inputs;
 mod lattice;
+mod runtime;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -29,8 +30,6 @@ use crate::gateway::{Gateway, ResolvedGateway};
 use crate::progress::Shown;
 use crate::{folders, output, signals};
 
-/// Threads for work that blocks: files, compilation, names. Each keeps the memory that it once needed.
-const BLOCKING_THREADS_MAX: usize = 32;
 /// How long the end waits for such work. What must not be lost was waited for by those who began it.
 const BLOCKED_WAIT: Duration = Duration::from_millis(500);
 /// The lines that are kept for `trellis logs`: those of components, and what a host's operator reads.
@@ -53,11 +52,7 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         guest_memory_bytes_max: up.guest_memory.map(|mib| mib << 20),
     };
     let inputs = inputs::read(&up.paths, up.http)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
-        .map_err(|error| Failure::new(&error, None))?;
+    let runtime = runtime::build().map_err(|error| Failure::new(&error, None))?;
     let start = Start {
         host,
         inputs,
