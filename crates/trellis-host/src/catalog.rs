@@ -1,7 +1,7 @@
 //! The components of a host: what each runs as, and where its links lead now.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use trellis_core::{ComponentId, WitInterface};
 use trellis_engine::{ComponentHandle, Generation};
@@ -15,6 +15,9 @@ use crate::report::LinkReport;
 #[derive(Default)]
 pub(crate) struct Catalog {
     components: BTreeMap<ComponentId, Running>,
+    /// Handles of components that were taken out. The routes of a manifest keep theirs for the life of the
+    /// host, so that a component which is started anew answers them again.
+    withdrawn: BTreeMap<ComponentId, Weak<ComponentHandle>>,
 }
 
 /// One component.
@@ -71,6 +74,14 @@ impl Running {
 }
 
 impl Catalog {
+    /// Returns the handle that a component has, or had while somebody still calls by it, or a new one.
+    pub(crate) fn handle(&self, id: &ComponentId) -> Arc<ComponentHandle> {
+        let running = self.components.get(id).map(|it| it.handle.clone());
+        running
+            .or_else(|| self.withdrawn.get(id).and_then(Weak::upgrade))
+            .unwrap_or_else(|| ComponentHandle::new(id.clone()))
+    }
+
     /// Takes a component in, or its next version; calls reach it once it is published.
     pub(crate) fn prepare(&mut self, running: Running) {
         self.components.insert(running.handle.id().clone(), running);
@@ -89,6 +100,9 @@ impl Catalog {
     pub(crate) fn remove(&mut self, id: &ComponentId) -> Option<Running> {
         let running = self.components.remove(id)?;
         running.handle.withdraw();
+        self.withdrawn.retain(|_, handle| handle.strong_count() > 0);
+        self.withdrawn
+            .insert(id.clone(), Arc::downgrade(&running.handle));
         Some(running)
     }
 

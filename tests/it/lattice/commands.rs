@@ -1,8 +1,8 @@
 //! Commands from another terminal, and what people get wrong.
 
 use rustix::process::Signal;
-use serde_json::Value;
-use trellis_tests::{Site, Trellis, get, guest, wait_until};
+use serde_json::{Value, json};
+use trellis_tests::{Application, Entry, Site, Trellis, get, guest, wait_until};
 
 use super::{hosts, metrics_of};
 
@@ -28,6 +28,24 @@ fn a_second_terminal_finds_the_embedded_lattice_by_itself() {
     let called = desk(&["call", "upper", "upper.upper", "\"quiet\""]).run();
     assert_eq!(called.code, Some(1));
     assert!(called.stderr.contains("upper"), "{}", called.stderr);
+}
+
+#[test]
+fn a_component_of_a_manifest_that_is_started_anew_answers_its_routes_again() {
+    let trellis = Trellis::new();
+    let manifest = Application::new("shop")
+        .component(Entry::new("hello", "http_hello"))
+        .http("hello", json!({}))
+        .write(trellis.home());
+    let host = trellis.beside().arg(manifest).up();
+    let desk = |arguments: &[&str]| trellis.beside().args(arguments);
+    assert_eq!(get(host.address(), "/").status, 200);
+    let id = "shop-hello";
+    desk(&["stop", "component", id]).json();
+    assert_eq!(get(host.address(), "/").status, 503);
+    let image = guest("http_hello").display().to_string();
+    desk(&["start", "component", &image, "--id", id]).json();
+    assert_eq!(get(host.address(), "/").text(), "Hello from Trellis!\n");
 }
 
 #[test]

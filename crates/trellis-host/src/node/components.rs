@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use trellis_core::{ComponentId, with_causes};
-use trellis_engine::ComponentHandle;
 use trellis_node::{ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial};
 
 use super::blueprints::{self, Said};
@@ -250,11 +249,7 @@ impl Node {
             blueprint,
             built,
         } = ready;
-        let handle = self
-            .host
-            .catalog
-            .get(id)
-            .map_or_else(|| ComponentHandle::new(id.clone()), |it| it.handle.clone());
+        let handle = self.host.catalog.handle(id);
         let is_same_code = self
             .host
             .catalog
