@@ -23,6 +23,6 @@ pub use lines::Lines;
 pub use load::{Load, Report, at_once};
 pub use nats::NatsServer;
 pub use paths::{example, guest, project_root};
-pub use process::{Finished, Host, Trellis};
+pub use process::{Finished, Follower, Host, Trellis};
 pub use site::{Site, wait_until};
 pub use test_process::TestProcess;

@@ -158,6 +158,11 @@ impl Trellis {
         }
     }
 
+    /// Runs `trellis` with these arguments and returns at once.
+    pub fn follow(&self) -> Follower {
+        Follower(Process::spawn(self.command().args(&self.arguments)))
+    }
+
     /// Runs `trellis` with these arguments to its end.
     pub fn run(&self) -> Finished {
         Process::spawn(self.command().args(&self.arguments)).finish()
@@ -227,6 +232,17 @@ pub struct Finished {
     pub stdout: String,
     /// Its talk.
     pub stderr: String,
+}
+
+/// A command that goes on until it is told to end. Killed when dropped.
+#[derive(Debug)]
+pub struct Follower(Process);
+
+impl Follower {
+    /// What it writes to standard output.
+    pub fn data(&self) -> &Lines {
+        &self.0.stdout
+    }
 }
 
 /// A host that runs. Killed when dropped.

@@ -231,6 +231,29 @@ fn without_nats_what_runs_goes_on_and_the_hosts_come_back() {
 }
 
 #[test]
+fn a_host_without_nats_writes_no_lines_about_the_lines_that_it_cannot_send() {
+    let mut site = Site::of(1);
+    let id = site.hosts[0].host_id();
+    let follower = site.desk().args(["logs", "--follow"]).follow();
+    site.ask(&["drain", &id]);
+    let drained = follower.data().wait_for("draining");
+    assert!(drained.is_some(), "it is shown what was said before");
+    site.ask(&["resume", &id]);
+    follower.data().wait_for_count("draining", 2); // from joined, and back
+
+    site.server.kill();
+    let told = site.hosts[0].log().wait_for("detached");
+    assert!(told.is_some(), "it says that it is on its own");
+    site.server.start_again();
+    wait_until("it has joined again", || {
+        let found = site.desk().args(["get", "hosts"]).try_json().ok();
+        found.is_some_and(|it| it["hosts"][0]["mode"] == "joined")
+    });
+    let log = site.hosts[0].log().so_far();
+    assert!(log.lines().count() < 200, "{}", log.lines().count());
+}
+
+#[test]
 fn a_host_starts_without_nats_from_what_it_remembers() {
     let mut site = Site::of(0);
     let command = site.host_command('a');

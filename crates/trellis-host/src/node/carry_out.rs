@@ -104,16 +104,17 @@ impl Node {
         }
     }
 
-    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to warn of,
-    /// nor is there when somebody told it to take no more work.
+    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to tell:
+    /// whoever started it is told by the command. Nothing is to warn of when somebody told it to take no
+    /// more work.
     fn tell_mode(&mut self, from: HostMode, to: HostMode, why: &str) {
         let (from, to_name) = (from.name(), to.name());
         match to {
-            HostMode::Joined => {
+            HostMode::Joined if !self.has_joined => {
                 self.has_joined = true;
-                tracing::info!(from, to = to_name, why, "the host's mode changed");
+                tracing::debug!(from, to = to_name, why, "the host's mode changed");
             }
-            HostMode::Draining => {
+            HostMode::Joined | HostMode::Draining => {
                 tracing::info!(from, to = to_name, why, "the host's mode changed");
             }
             _ if self.has_joined => {
@@ -140,6 +141,8 @@ impl Node {
         self.send(&subject, event.encode()).await;
     }
 
+    /// Sends a line to those who follow the log. Nothing is said when that fails: it would be a line of the
+    /// log itself, to be sent and to fail again. Followers count what they miss.
     pub(super) async fn publish_line(&self, line: LogLine) {
         let source = match &line.component_id {
             Some(id) => match ComponentId::new(id) {
@@ -149,7 +152,8 @@ impl Node {
             None => LogSource::Host,
         };
         let subject = self.subjects.log_lines(&self.host_id, &source);
-        self.send(&subject, trellis_control::encode(&line)).await;
+        let line = trellis_control::encode(&line);
+        let _ = self.lattice.publish(&subject, None, line).await;
     }
 
     /// Tells providers on hosts of 1.x about a link: they learn of it in no other way.
