@@ -374,13 +374,17 @@ impl<'a> Wirer<'a> {
                 .iter()
                 .any(|interface| handler(&interface.name))
         {
+            let names: Vec<&str> = link.interfaces.iter().map(|it| it.name.as_str()).collect();
             let message = format!(
-                "an HTTP server calls wasi:http, not {}:{}",
-                link.namespace, link.package
+                "an HTTP server calls wasi:http/incoming-handler, not {}:{}/{}",
+                link.namespace,
+                link.package,
+                names.join(",")
             );
+            let misspelt = link.interfaces.first().filter(|_| is_http);
             self.problem(
                 index,
-                link.span,
+                misspelt.map_or(link.span, |it| it.span),
                 message,
                 Some("interfaces: [incoming-handler]".into()),
             );
