@@ -56,13 +56,27 @@ impl CallError {
         } else {
             self.message.clone().into()
         };
-        Self::new(self.class, message)
+        Self {
+            ran: self.ran,
+            ..Self::new(self.class, message)
+        }
     }
 
     /// Returns the same error without its causes, for another one who has to know it.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self::new(self.class, self.message.clone());
-        if self.ran { copy.having_run() } else { copy }
+        Self {
+            ran: self.ran,
+            ..Self::new(self.class, self.message.clone())
+        }
+    }
+
+    /// Returns the same error in `class`, of a function that did not begin.
+    pub(crate) fn before_start(self, class: ErrorClass) -> Self {
+        Self {
+            class,
+            ran: false,
+            ..self
+        }
     }
 
     /// Marks the error of a function that had begun to run: its own, or one of a call that it made.
@@ -116,5 +130,24 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|error| error.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_shares_an_error_knows_whether_the_function_had_begun() {
+        let refused = CallError::new(ErrorClass::Overloaded, "full");
+        for requests in [1, 2] {
+            assert!(refused.share(requests).did_not_run());
+        }
+        assert!(refused.copy().did_not_run());
+        let failed = refused.having_run();
+        for requests in [1, 2] {
+            assert!(!failed.share(requests).did_not_run());
+        }
+        assert!(!failed.copy().did_not_run());
     }
 }

@@ -190,11 +190,12 @@ impl InstancePool {
         }
         let class_is_overload =
             store.data().limiter.refused == Some(crate::budget::MemoryRefusal::Host);
-        let mut error = self.explain(CallError::from_guest(error), store);
-        if class_is_overload {
-            error.class = ErrorClass::Overloaded;
+        let error = self.explain(CallError::from_guest(error), store);
+        match class_is_overload {
+            true => error.before_start(ErrorClass::Overloaded),
+            // What starts may call others already, and fail with their error.
+            false => error.having_run(),
         }
-        error
     }
 
     /// Adds to an error what the limiter of the instance knows about it.

@@ -163,11 +163,10 @@ pub(crate) fn error_of(note: &Note<'_>, headers: Option<&HeaderMap>) -> Option<C
     let text = headers.and_then(|headers| headers.get(ERROR_HEADER));
     let text = text.map_or("the other host gave no reason", |text| text.as_str());
     let text = one_line(text);
-    Some(match class {
-        // Both are decided before anything runs.
-        ErrorClass::Overloaded | ErrorClass::Denied => CallError::before_start(class, text),
-        _ if note.unstarted => CallError::before_start(class, text),
-        _ => CallError::new(class, text),
+    // No class says so by itself: what was called may have called others that refused.
+    Some(match note.unstarted {
+        true => CallError::before_start(class, text),
+        false => CallError::new(class, text),
     })
 }
 
@@ -258,11 +257,13 @@ mod tests {
 
     #[test]
     fn an_error_says_whether_the_call_had_begun() {
-        let unstarted = CallError::before_start(ErrorClass::Unavailable, "it was stopped");
-        for error in [CallError::new(ErrorClass::Unavailable, "lost"), unstarted] {
-            let headers = Note::default().error_headers(&error);
-            let note = Note::read(Some(&headers)).unwrap();
-            assert_eq!(error_of(&note, Some(&headers)), Some(error));
+        for class in ErrorClass::ALL {
+            let begun = CallError::new(class, "what it called refused");
+            for error in [begun, CallError::before_start(class, "it was stopped")] {
+                let headers = Note::default().error_headers(&error);
+                let note = Note::read(Some(&headers)).unwrap();
+                assert_eq!(error_of(&note, Some(&headers)), Some(error));
+            }
         }
     }
 

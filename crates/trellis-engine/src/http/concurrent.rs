@@ -259,7 +259,9 @@ impl Run<'_> {
         match result.and_then(|inner| inner) {
             Ok(()) => Ok(Live::reassemble(life, store, instance, http, calls_left)),
             Err(error) => {
-                let error = pool.explain(CallError::from_guest(error), &store);
+                // Also for one that had not begun beside the one that failed: nobody can tell.
+                let error = CallError::from_guest(error).having_run();
+                let error = pool.explain(error, &store);
                 life.0.end(&error);
                 Err(End::Failed(error))
             }

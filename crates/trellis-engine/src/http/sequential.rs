@@ -113,7 +113,11 @@ async fn run(
             pool.give_back(live);
             Ok(())
         }
-        Err(error) => Err(pool.explain(CallError::from_guest(error), &live.store)),
+        Err(error) => {
+            // Whatever it was, a refused call of its own included: the handler had begun.
+            let error = CallError::from_guest(error).having_run();
+            Err(pool.explain(error, &live.store))
+        }
     }
 }
 

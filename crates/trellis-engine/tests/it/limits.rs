@@ -1,8 +1,10 @@
 //! What a component may spend, and what happens when it wants more.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trellis_core::{ErrorClass, Limits};
+use trellis_engine::{ComponentHandle, Engine, EngineConfig};
 
 use crate::support::{deploy, engine, get};
 
@@ -107,6 +109,36 @@ async fn more_calls_than_instances_and_queue_are_refused_as_overloaded() {
         (count(ErrorClass::Overloaded), count(ErrorClass::Deadline)),
         (15, 5)
     );
+}
+
+/// Has `guest` wait with a request, and returns the memory of all guests then.
+async fn with_one_waiting(engine: &Engine, guest: &Arc<ComponentHandle>) -> u64 {
+    let (before, guest) = (engine.guest_memory_bytes(), guest.clone());
+    tokio::spawn(async move { get(&guest, "/wait").await.map(drop) });
+    loop {
+        let used = engine.guest_memory_bytes();
+        if used > before {
+            return used;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_whose_instance_the_host_has_no_memory_did_not_run() {
+    let roomy = engine();
+    let guest = deploy(&roomy, "misbehaver", Limits::default(), None).await;
+    let one = with_one_waiting(&roomy, &guest).await;
+    let narrow = Engine::new(EngineConfig {
+        memory_bytes_max: Some(one / 4 * 7),
+        ..EngineConfig::default()
+    });
+    let narrow = narrow.unwrap();
+    let guest = deploy(&narrow, "misbehaver", Limits::default(), None).await;
+    with_one_waiting(&narrow, &guest).await;
+    let error = get(&guest, "/").await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Overloaded, "{error}");
+    assert!(error.did_not_run(), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

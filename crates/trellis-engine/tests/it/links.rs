@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use trellis_core::{ErrorClass, Limits};
 use trellis_engine::{
-    CallError, ComponentHandle, Engine, FunctionRef, Generation, LinkSlot, LinkTarget, LocalTarget,
-    RemoteTarget,
+    CallError, ComponentHandle, Engine, FunctionRef, Generation, Import, Link, LinkSlot,
+    LinkTarget, LocalTarget, Opened, Outbound, RemoteTarget,
 };
 use trellis_wire::{Type, Value};
 use wit_component::StringEncoding;
 
-use crate::support::{engine, spec};
+use crate::support::{engine, get, guest, spec};
 use crate::wire::echo::{self, INTERFACE, Lowering};
 use crate::wire::fixture::{Mirror, compile, deploy_linked, encode, remote, slot};
 
@@ -191,6 +191,73 @@ async fn a_call_that_may_have_run_elsewhere_is_not_made_again() {
     });
     assert_eq!(first.unwrap(), text("first"));
     assert_eq!(full.inner.count(), 1);
+}
+
+/// Somebody elsewhere who has no room, so that nothing of a call begins there.
+struct NoRoom;
+
+impl NoRoom {
+    fn refusal() -> CallError {
+        CallError::new(ErrorClass::Overloaded, "full elsewhere")
+    }
+}
+
+#[async_trait]
+impl RemoteTarget for NoRoom {
+    async fn call(&self, _: &FunctionRef, _: Bytes, _: Instant) -> Result<Bytes, CallError> {
+        Err(Self::refusal())
+    }
+
+    async fn open(
+        &self,
+        _: &FunctionRef,
+        _: Bytes,
+        _: Vec<Outbound>,
+        _: Instant,
+    ) -> Result<Opened, CallError> {
+        Err(Self::refusal())
+    }
+}
+
+/// A component that answers HTTP, with its import led to [`NoRoom`].
+async fn deploy_refused(engine: &Engine, name: &str, import: &str) -> Arc<ComponentHandle> {
+    let compiled = compile(engine, guest(name)).await;
+    let slot = slot(LinkTarget {
+        local: None,
+        remote: Some(Arc::new(NoRoom)),
+    });
+    let link = Link::new(&compiled, import, slot).unwrap();
+    let mut spec = spec("refused");
+    spec.imports.push(Import {
+        name: import.to_owned(),
+        capability: Arc::new(link),
+    });
+    let handle = ComponentHandle::new(spec.id.clone());
+    handle.publish(engine.deploy(compiled, spec).await.unwrap());
+    handle
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_has_run_although_what_it_called_never_began() {
+    let engine = engine();
+    for (name, import, path) in [
+        ("caller", "trellis-test:types/bench@0.1.0", "/nop"),
+        (
+            "stream_caller",
+            "trellis-test:streams/api@0.1.0",
+            "/download?bytes=1",
+        ),
+    ] {
+        let handle = deploy_refused(&engine, name, import).await;
+        let error = get(&handle, path).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Overloaded, "{name}: {error}");
+        assert_eq!(error.message(), "full elsewhere", "{name}");
+        assert!(!error.did_not_run(), "{name}: its handler had begun");
+        handle.withdraw();
+        let error = get(&handle, path).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Unavailable, "{name}: {error}");
+        assert!(error.did_not_run(), "{name}: nothing runs any more");
+    }
 }
 
 /// An asynchronous function, by the types of its value and how the core values of the result are
