@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use trellis_tests::{Application, Entry, Report, Site, at_once, get, guest, wait_until};
+use trellis_tests::{Application, Client, Entry, Report, Site, at_once, get, guest, wait_until};
 
-use super::{hosts_of, is_answered, link_web, load, serve_web};
+use super::metrics::{metrics, value};
+use super::{hosts_of, is_answered, link_web, load, metrics_of, serve_web};
 
 #[test]
 fn three_hosts_share_out_instances_and_a_call_reaches_another_host() {
@@ -208,4 +209,61 @@ fn calls_that_a_host_has_no_room_for_are_taken_by_another_that_has() {
         let report = all_at_once(address, "/spin");
         assert_eq!(report.count(500), CALLS, "{report}");
     }
+}
+
+/// How many calls of the component `id` have ended as overloaded, on all hosts that tell.
+fn overloaded(told_at: &[SocketAddr], id: &str) -> f64 {
+    let line = format!("calls_total{{component=\"{id}\",outcome=\"overloaded\"}}");
+    let one = |address: &SocketAddr| value(&metrics(*address), &line).unwrap_or_default();
+    told_at.iter().map(one).sum()
+}
+
+#[test]
+fn what_began_elsewhere_is_not_begun_again_because_what_it_called_had_no_room() {
+    let mut site = Site::of(1);
+    for zone in ['b', 'c'] {
+        let command = site.host_command(zone);
+        site.hosts
+            .push(command.args(["--metrics", "127.0.0.1:0"]).up());
+    }
+    let told_at = [1, 2].map(|it: usize| metrics_of(&site.hosts[it]));
+    let narrow = json!({ "instances": 1, "queue": 0, "cpuTime": "25s" });
+    start_limited(&mut site, 'd', "callee", narrow);
+    let [first, second, third] = [0, 1, 2].map(|it: usize| site.hosts[it].host_id());
+    for host in [&second, &third] {
+        site.start("relay", "relay", &["--host", host]);
+        site.start("caller", "far", &["--host", host]);
+    }
+    for id in ["near", "direct"] {
+        site.start("caller", id, &["--host", &first]);
+    }
+    for (source, target, interfaces) in [
+        ("near", "relay", "bench"),
+        ("relay", "shop-web", "bench"),
+        ("far", "shop-web", "bench"),
+        ("direct", "shop-web", "bench,deeds"),
+    ] {
+        let link = ["link", "put", source, target, "trellis-test", "types"];
+        site.ask(&[&link[..], &["--interface", interfaces]].concat());
+    }
+    let [near, far, direct] = ["near", "far", "direct"].map(|id| site.serve(0, id));
+    for address in [near, far, direct] {
+        wait_until("the links are bound", || is_answered(address, "/nop"));
+    }
+    // Takes the only room there is, until its host ends.
+    std::thread::spawn(move || Client::connect(direct, "any").unwrap().get("/spin").is_ok());
+    let is_full = || get(direct, "/nop").header("x-trellis-error") == Some("overloaded");
+    wait_until("the callee is full", is_full);
+    for (id, address) in [("relay", near), ("far", far)] {
+        let before = overloaded(&told_at, id);
+        for done in 1..=5 {
+            let answer = post(address, "/nop", b"once");
+            let text = String::from_utf8_lossy(&answer);
+            assert!(text.contains("x-trellis-error: overloaded"), "{text}");
+            // The answer comes when all are asked who are asked at all.
+            let begun = overloaded(&told_at, id) - before;
+            assert_eq!(begun, f64::from(done), "of {id}");
+        }
+    }
+    assert!(is_full(), "its time was over too early");
 }

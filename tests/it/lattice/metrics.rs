@@ -7,14 +7,14 @@ use trellis_tests::{Application, Client, Entry, Site, get, guest, wait_until};
 use super::{is_answered, metrics_of};
 
 /// The value of one line, by its name and labels.
-fn value(text: &str, line: &str) -> Option<f64> {
+pub(super) fn value(text: &str, line: &str) -> Option<f64> {
     let found = text
         .lines()
         .find_map(|it| it.strip_prefix("trellis_component_")?.strip_prefix(line));
     found.map(|value| value.trim().parse().unwrap())
 }
 
-fn metrics(address: SocketAddr) -> String {
+pub(super) fn metrics(address: SocketAddr) -> String {
     get(address, "/metrics").text()
 }
 
