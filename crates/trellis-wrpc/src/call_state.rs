@@ -82,6 +82,8 @@ pub(crate) struct CallState {
     /// A callee of 1.x waits for the end of the parameters although they are all in the first
     /// message: there were none, or streams follow.
     pub(crate) tells_params_end: bool,
+    /// Whoever gets the call says at once that it took it; nobody else can get it.
+    pub(crate) is_soon_taken: bool,
     /// The caller has said that streams follow its parameters.
     pub(crate) expects_streams: bool,
     bounds: Bounds,
@@ -158,6 +160,7 @@ impl CallState {
             begun: Instant::now(),
             deadline,
             tells_params_end: false,
+            is_soon_taken: false,
             expects_streams: false,
             bounds,
             inner: Mutex::default(),
@@ -387,8 +390,12 @@ impl CallState {
     }
 
     /// Returns when the call counts as lost on the way, or with the host that it came to: nothing at
-    /// all was heard of it for `silence_max`. Nothing, where it cannot be lost any more.
+    /// all was heard of it for `silence_max`. Nothing, where it cannot be lost any more, or where silence
+    /// tells nothing.
     pub(crate) fn lost_at(&self, silence_max: Duration) -> Option<Instant> {
+        if !self.is_soon_taken {
+            return None;
+        }
         let inner = self.lock();
         let is_open = self.side == Side::Caller && inner.failure.is_none();
         let is_unheard = inner.accepted.is_none() && inner.dialect.is_none();

@@ -30,6 +30,20 @@ pub struct CallOptions {
     pub params: ParamStreams,
     /// What the called host is told of us.
     pub offer: Offer,
+    /// Who may take the call, as far as is known.
+    pub takers: Takers,
+}
+
+/// Who may take a call. It decides what silence means: a host of ours says within milliseconds that it
+/// took a call, one of 1.x may have it wait for as long as its component is busy, and say nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takers {
+    /// Anyone who serves the function. The call waits until its deadline.
+    #[default]
+    Anyone,
+    /// Hosts of ours and nobody else, as always where one is addressed alone ([`Target::at`]). A call
+    /// that none of them takes within [`peer_silence_max`](crate::Config::peer_silence_max) is lost.
+    Ours,
 }
 
 /// Whether the parameters are all in the value.
@@ -60,6 +74,7 @@ impl CallOptions {
             headers: Headers::new(),
             params: ParamStreams::None,
             offer: Offer::Extended,
+            takers: Takers::Anyone,
         }
     }
 }
@@ -156,6 +171,7 @@ impl Client {
         }
         let mut state = CallState::new(Side::Caller, deadline, shared.bounds());
         state.tells_params_end = params.is_empty();
+        state.is_soon_taken = target.is_at_host || options.takers == Takers::Ours;
         let follows = options.params == ParamStreams::Follow;
         let mut headers = options.headers.into_map();
         let cut = self.cut(&params, &headers, options.offer)?;

@@ -24,8 +24,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// How often hosts with open calls between them tell each other that they live.
     pub beat_interval: Duration,
-    /// Silence of a host after which the calls open between us and it fail; also how long a call may go
-    /// without any host saying that it took it.
+    /// Silence of a host after which the calls open between us and it fail; also how long a call that only
+    /// hosts of ours can get may go without any of them saying that it took it.
     pub peer_silence_max: Duration,
 }
 

@@ -26,7 +26,7 @@ mod transport;
 
 pub use call_error::CallError;
 pub use channel::{ChannelReader, ChannelWriter, ChannelWriters};
-pub use client::{AcceptedBy, Call, CallOptions, Client, Offer, ParamStreams};
+pub use client::{AcceptedBy, Call, CallOptions, Client, Offer, ParamStreams, Takers};
 pub use config::{Config, ServerConfig};
 pub use headers::{HeaderError, Headers};
 pub use invocation::{Handler, Invocation, Reply};

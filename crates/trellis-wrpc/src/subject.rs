@@ -30,6 +30,8 @@ pub enum SubjectError {
 pub struct Target {
     pub(crate) subject: Subject,
     pub(crate) returns: Returns,
+    /// One host of ours is meant alone.
+    pub(crate) is_at_host: bool,
 }
 
 /// Whether the result of a function has at least one byte.
@@ -59,6 +61,7 @@ impl Target {
         Ok(Self {
             subject,
             returns: Returns::Unknown,
+            is_at_host: false,
         })
     }
 
@@ -70,6 +73,7 @@ impl Target {
         Ok(Self {
             subject: at_host(&self.subject, host)?.into(),
             returns: self.returns,
+            is_at_host: true,
         })
     }
 

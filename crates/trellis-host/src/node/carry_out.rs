@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use trellis_control::{CloudEvent, Event, HostMode, Link, LogLine, LogSource, ResolvedLink};
 use trellis_core::{ComponentId, with_causes};
 use trellis_gateway::{DrainReport, ShutdownSignal};
+use trellis_lattice::Headers;
 use trellis_node::{Adopted, ComponentSettings, Effect, Input, LinkAnnouncement, Note};
 
 use super::serving::{self, Place, Service};
-use super::{Done, JoinError, Node, store_work};
+use super::{Done, JoinError, Node, elsewhere, store_work};
 
 impl Node {
     /// Announces what the host was started with, and serves it to other hosts.
@@ -124,8 +126,12 @@ impl Node {
         }
     }
 
-    pub(super) async fn send(&self, subject: &str, payload: bytes::Bytes) {
-        if let Err(error) = self.lattice.publish(subject, None, payload).await {
+    pub(super) async fn send(&self, subject: &str, payload: Bytes) {
+        self.send_with(subject, None, payload).await;
+    }
+
+    async fn send_with(&self, subject: &str, headers: Option<Headers>, payload: Bytes) {
+        if let Err(error) = self.lattice.publish(subject, headers, payload).await {
             tracing::warn!(
                 subject,
                 error = with_causes(&error),
@@ -138,7 +144,8 @@ impl Node {
         let Some(kind) = event.kind() else { return };
         let subject = self.subjects.event(kind);
         let event = CloudEvent::now(&self.host_id, event);
-        self.send(&subject, event.encode()).await;
+        let headers = Some(elsewhere::headers_of_ours());
+        self.send_with(&subject, headers, event.encode()).await;
     }
 
     /// Sends a line to those who follow the log. Nothing is said when that fails: it would be a line of the

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{SelectAll, StreamExt};
 use trellis_control::{CloudEvent, Event, EventKind, HostId, Subjects};
 use trellis_core::ComponentId;
-use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
+use trellis_lattice::{Headers, Lattice, Message, SubscribeError, Subscription};
 
 use super::runners::OtherHost;
 
@@ -17,6 +17,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(100);
 const HOSTS_MAX: usize = 2_048;
 /// Components of one host that are remembered.
 const COMPONENTS_MAX: usize = 10_000;
+
+/// The header of what hosts of ours tell. Hosts of 1.x send none, and nobody of 1.x reads any.
+const OURS_HEADER: &str = "trellis-host";
 
 /// The events that tell what hosts run.
 const KINDS: [EventKind; 3] = [
@@ -33,6 +36,13 @@ pub(super) struct Elsewhere {
     gone: Vec<String>,
 }
 
+/// Who told something, and when.
+struct Source {
+    id: String,
+    is_ours: bool,
+    heard: Instant,
+}
+
 struct Known {
     host: Arc<OtherHost>,
     components: BTreeSet<ComponentId>,
@@ -40,7 +50,19 @@ struct Known {
 }
 
 /// One thing that another host told.
-pub(super) struct News(CloudEvent);
+pub(super) struct News {
+    event: CloudEvent,
+    is_ours: bool,
+}
+
+/// Returns the headers of what this host tells, by which others know that it is one of ours.
+pub(super) fn headers_of_ours() -> Headers {
+    let mut headers = Headers::new();
+    headers
+        .insert(OURS_HEADER, "1")
+        .expect("it is a word and a digit");
+    headers
+}
 
 impl Elsewhere {
     /// Subscribes to what hosts tell.
@@ -75,27 +97,33 @@ impl Elsewhere {
             if let Ok(event) = CloudEvent::decode(&message.payload)
                 && event.source != self.own.as_str()
             {
-                return Some(News(event));
+                let is_ours = message.headers.get(OURS_HEADER).is_some();
+                return Some(News { event, is_ours });
             }
         }
     }
 
     /// Takes note of what another host told at `now`. Returns whether something runs elsewhere than before.
-    pub(super) fn take(&mut self, News(event): News, now: Instant) -> bool {
+    pub(super) fn take(&mut self, News { event, is_ours }: News, now: Instant) -> bool {
         let known = self.hosts.len();
         self.hosts
             .retain(|_, host| now.duration_since(host.heard) < SILENCE_MAX);
         let is_silent = self.hosts.len() < known;
-        is_silent | self.take_event(event.source, event.event, now)
+        let source = Source {
+            id: event.source,
+            is_ours,
+            heard: now,
+        };
+        is_silent | self.take_event(source, event.event)
     }
 
-    fn take_event(&mut self, source: String, event: Event, now: Instant) -> bool {
+    fn take_event(&mut self, source: Source, event: Event) -> bool {
         match event {
             Event::HostHeartbeat(inventory) => {
                 let ids = inventory.components.iter().map(|it| it.id.as_str());
                 let components = ids.filter_map(|id| ComponentId::new(id).ok());
                 let components = components.take(COMPONENTS_MAX).collect();
-                let Some(host) = self.host(source, now) else {
+                let Some(host) = self.host(source) else {
                     return false;
                 };
                 let was = std::mem::replace(&mut host.components, components);
@@ -105,7 +133,7 @@ impl Elsewhere {
                 let Ok(id) = ComponentId::new(&scaled.component_id) else {
                     return false;
                 };
-                let Some(host) = self.host(source, now) else {
+                let Some(host) = self.host(source) else {
                     return false;
                 };
                 if scaled.max_instances == 0 {
@@ -115,8 +143,8 @@ impl Elsewhere {
                 }
             }
             Event::HostStopped(_) => {
-                let was_known = self.hosts.remove(&source).is_some();
-                self.gone.push(source);
+                let was_known = self.hosts.remove(&source.id).is_some();
+                self.gone.push(source.id);
                 was_known
             }
             _ => false,
@@ -125,7 +153,8 @@ impl Elsewhere {
 
     /// Returns what is known of a host that was heard; none where there are too many, or it has an id
     /// that no host can have.
-    fn host(&mut self, id: String, now: Instant) -> Option<&mut Known> {
+    fn host(&mut self, source: Source) -> Option<&mut Known> {
+        let Source { id, is_ours, heard } = source;
         if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&id) {
             return None;
         }
@@ -133,10 +162,10 @@ impl Elsewhere {
         let known = self.hosts.entry(id).or_insert_with(|| Known {
             host: OtherHost::new(host_id),
             components: BTreeSet::new(),
-            heard: now,
+            heard,
         });
-        known.heard = now;
-        known.host.heard();
+        known.heard = heard;
+        known.host.heard(is_ours);
         Some(known)
     }
 

@@ -162,6 +162,7 @@ struct Attempt {
 type Answer<T> = Result<T, trellis_wrpc::CallError>;
 
 impl RemoteLink {
+    /// Returns how a call is made. Who is addressed alone is one of ours whatever is said of the others.
     fn options(&self, wait: Wait, expires: Instant) -> CallOptions {
         let [may_wait, at_once] = &self.headers;
         let headers = match wait {
@@ -170,6 +171,7 @@ impl RemoteLink {
         };
         CallOptions {
             headers: headers.clone(),
+            takers: self.runners.takers(),
             ..CallOptions::new(expires.saturating_duration_since(Instant::now()))
         }
     }

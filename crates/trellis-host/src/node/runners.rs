@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use trellis_control::HostId;
 use trellis_core::{ComponentId, ErrorClass};
-use trellis_wrpc::{CallError, Client, Target};
+use trellis_wrpc::{CallError, Client, Takers, Target};
 
 use crate::blueprint::Retry;
 
@@ -29,6 +29,9 @@ pub(super) struct OtherHost {
     /// Whether calls that were meant for it alone found it, as far as is known. They never find one of
     /// 1.x, nor one that is gone.
     is_there: AtomicBool,
+    /// Whether it has said that it is one of ours. Silence of others tells nothing: they take a call only
+    /// when its component has room.
+    is_ours: AtomicBool,
     /// When it had no room, in milliseconds; 0 for never.
     refused: AtomicU64,
 }
@@ -38,6 +41,7 @@ impl OtherHost {
         Arc::new(Self {
             id,
             is_there: AtomicBool::new(true),
+            is_ours: AtomicBool::new(false),
             refused: AtomicU64::new(0),
         })
     }
@@ -47,9 +51,10 @@ impl OtherHost {
         self.id.as_str()
     }
 
-    /// Notes that it said something.
-    pub(super) fn heard(&self) {
+    /// Notes that it said something, and whether it said it as one of ours.
+    pub(super) fn heard(&self, is_ours: bool) {
         self.is_there.store(true, Relaxed);
+        self.is_ours.store(is_ours, Relaxed);
     }
 
     /// Notes how a call failed that was meant for it alone.
@@ -137,6 +142,16 @@ impl Runners {
             return attempt(None).await;
         }
         Err(error)
+    }
+
+    /// Returns who may take a call that is for whoever NATS chooses: only ours, where nobody else is known.
+    pub(super) fn takers(&self) -> Takers {
+        let hosts = self.hosts.load();
+        let are_ours = hosts.iter().all(|host| host.is_ours.load(Relaxed));
+        match are_ours && !hosts.is_empty() {
+            true => Takers::Ours,
+            false => Takers::Anyone,
+        }
     }
 
     /// Tells whether one of them cannot be asked alone: only NATS knows the way to it.
@@ -325,6 +340,21 @@ mod tests {
             .map(|_| runners.in_turn(None)[0].id.clone())
             .collect();
         assert_ne!(firsts[0], firsts[1]);
+    }
+
+    #[test]
+    fn silence_tells_something_where_all_who_may_take_a_call_are_ours() {
+        let runners = Runners::default();
+        assert_eq!(runners.takers(), Takers::Anyone, "nobody is known");
+        let (ours, other) = (host("NA"), host("NB"));
+        ours.heard(true);
+        runners.hosts.store(Arc::new(vec![ours.clone()]));
+        assert_eq!(runners.takers(), Takers::Ours);
+        other.heard(false);
+        runners.hosts.store(Arc::new(vec![ours, other.clone()]));
+        assert_eq!(runners.takers(), Takers::Anyone);
+        other.heard(true);
+        assert_eq!(runners.takers(), Takers::Ours);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Shared {
         next
     }
 
-    /// Ends calls that no host has taken: each says so within milliseconds of getting one.
+    /// Ends calls that no host has taken, of those that only hosts of ours can get: each says so within
+    /// milliseconds of getting one.
     fn end_lost_calls(&self) -> Option<Instant> {
         let (now, silence_max) = (Instant::now(), self.config.peer_silence_max);
         let mut next = None;

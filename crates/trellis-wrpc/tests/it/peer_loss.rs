@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use trellis_core::ErrorClass;
 use trellis_tests::NatsServer;
-use trellis_wrpc::{AcceptedBy, Config, IndexPath, Invocation, Reply, ServerConfig};
+use trellis_wrpc::{
+    AcceptedBy, CallOptions, Config, IndexPath, Invocation, Reply, ServerConfig, Takers,
+};
 
 use crate::support::{Host, class, connect, echo, round_trip, soon, target, within};
 
@@ -187,7 +189,9 @@ async fn a_call_that_no_host_takes_fails_between_two_beats() {
     let _subscription = mute.subscribe("lat.comp.>").await.unwrap();
     round_trip(&mute).await;
     let began = Instant::now();
-    let error = host.call("echo", "x").await.unwrap_err();
+    let echo = target("echo");
+    let error = host.client.call(&echo, "x".into(), by_ours()).await;
+    let error = error.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
     assert_eq!(error.message(), "no host took the call within 3.2s");
     assert!(error.is_lost() && error.lost_host().is_none());
@@ -197,6 +201,53 @@ async fn a_call_that_no_host_takes_fails_between_two_beats() {
         took.as_millis() < 5_000,
         "the second beat is later: {took:?}"
     );
+    host.is_idle().await;
+}
+
+/// Options of a call that only hosts of ours can get.
+fn by_ours() -> CallOptions {
+    CallOptions {
+        takers: Takers::Ours,
+        ..soon()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_host_of_1_x_takes_a_call_as_late_as_it_likes() {
+    let nats = NatsServer::start();
+    let config = Config {
+        beat_interval: Duration::from_millis(50),
+        peer_silence_max: Duration::from_millis(200),
+        ..Config::new("a")
+    };
+    let host = Host::with(&nats, config, ServerConfig::default()).await;
+    // Takes nothing before its component has room, which may be never.
+    let busy = connect(&nats).await;
+    let mut calls = busy.subscribe("lat.comp.>").await.unwrap();
+    round_trip(&busy).await;
+    let echo = target("echo");
+    let call = host.client.invoke(&echo, "x".into(), soon()).await;
+    let call = call.unwrap();
+    let invocation = within(calls.next()).await.unwrap();
+    // Those that began later, and that hosts of ours would have taken by now, are given up meanwhile.
+    for (target, options) in [
+        (echo.clone(), by_ours()),
+        (echo.at("b").unwrap(), soon()),
+    ] {
+        let error = host.client.call(&target, "x".into(), options).await;
+        let error = error.unwrap_err();
+        assert!(error.is_lost() && error.lost_host().is_none(), "{error}");
+    }
+    let to = invocation.reply.unwrap();
+    let (results, own) = (format!("{to}.results"), busy.new_inbox());
+    let accept = busy.publish_with_reply(to, own, Bytes::new());
+    accept.await.unwrap();
+    for payload in ["done", ""] {
+        busy.publish(results.clone(), payload.into()).await.unwrap();
+    }
+    assert_eq!(within(call.result()).await.unwrap(), "done");
+    assert_eq!(call.accepted_by().await.unwrap(), AcceptedBy::Legacy);
+    drop(call);
     host.is_idle().await;
 }
 

@@ -203,6 +203,7 @@ impl RemoteHttp {
                 Channels::None => ParamStreams::None,
                 Channels::Body | Channels::Both => ParamStreams::Follow,
             },
+            takers: self.link.runners.takers(),
             ..CallOptions::new(asked.deadline.saturating_duration_since(Instant::now()))
         };
         let params = asked.params.clone();
