@@ -224,12 +224,8 @@ impl Components {
             return;
         };
         entry.held = None;
-        if entry.running.is_none() && entry.work.is_none() {
-            entry.failed = None;
-            tell_stopped(id, None, owed, turn);
-            return self.forget_if_empty(id);
-        }
-        // A stop ends what is under way; whoever asked for that hears that it was stopped.
+        // Even what is not known here is stopped: the shell may be about to run it again after a start
+        // without the lattice. A stop ends what is under way; whoever asked for that hears that it was stopped.
         let ended = entry.work.take().map(|it| self.by_serial.forget(it));
         let mut all = ended.unwrap_or_default();
         all.extend(owed);

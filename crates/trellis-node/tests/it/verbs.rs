@@ -182,8 +182,29 @@ fn a_component_is_started_changed_and_stopped() {
     driven.finish(Outcome::ComponentStopped { serial });
     assert_eq!(scaled(&driven.taken()), ["a:1 x3", "a:1 x0"]);
     assert!(driven.machine.inventory().components.is_empty());
-    driven.ask(scale("cart", "a:1", 0));
+}
+
+#[test]
+fn what_a_host_does_not_know_is_stopped_too() {
+    let mut driven = Driven::joined();
+    // The shell may be about to run it again, as it did when the lattice was last reached.
+    assert_eq!(driven.reply_to(scale("cart", "a:1", 0))["success"], true);
+    let work = driven.component_work()[0].clone();
+    assert_eq!(
+        (work.id.as_str(), work.action),
+        ("cart", ComponentAction::Stop)
+    );
+    assert!(
+        scaled(&driven.effects).is_empty(),
+        "not before it has stopped"
+    );
+    driven.finish(Outcome::ComponentStopped {
+        serial: work.serial,
+    });
     assert_eq!(scaled(&driven.taken()), ["a:1 x0"]);
+    let wall = "2026-01-05T10:11:12Z".parse().unwrap();
+    let status = driven.machine.status(trellis_node::Millis(0), wall);
+    assert!(status.components.is_empty(), "nothing is left of it");
 }
 
 #[test]
