@@ -17,9 +17,11 @@ mod lease;
 mod log_book;
 mod metrics;
 mod providers;
+mod rebuilds;
 mod recall;
 mod recollection;
 mod remote;
+mod retry;
 mod runners;
 mod serving;
 mod state_watch;
@@ -50,9 +52,11 @@ use self::components::ComponentDone;
 use self::elsewhere::Elsewhere;
 use self::inbox::Inbox;
 use self::providers::{Provider, StoreOpened};
+use self::rebuilds::Rebuilds;
 use self::recall::Memory;
 use self::recollection::RecollectionFile;
 use self::remote::LatticeCalls;
+use self::retry::Retry;
 use self::serving::Service;
 use self::state_watch::{LatticeState, Told};
 use crate::host::Host;
@@ -147,11 +151,15 @@ pub struct Node {
     work: JoinSet<Done>,
     /// The work under way on each component; an outcome of any other is ignored.
     under_way: BTreeMap<ComponentId, Serial>,
-    /// Components whose instances are being made anew because their links changed.
-    rebuilding: BTreeSet<ComponentId>,
+    /// Components whose instances are made anew because their links changed.
+    rebuilds: Rebuilds,
+    /// Components that are built because they ran when the lattice was last reached.
+    recalling: BTreeSet<ComponentId>,
     /// The functions of this host's components that other hosts call.
     services: BTreeMap<ComponentId, Service>,
     providers: BTreeMap<ComponentId, Provider>,
+    /// When providers that do not serve are tried again.
+    providers_retry: Option<Retry>,
     /// The links by which providers of this host call components.
     provider_links: Vec<LinkReport>,
     /// Components that the lattice started, unlike those of the applications given at the start.
@@ -231,9 +239,11 @@ impl Node {
             elsewhere,
             work: JoinSet::new(),
             under_way: BTreeMap::new(),
-            rebuilding: BTreeSet::new(),
+            rebuilds: Rebuilds::default(),
+            recalling: BTreeSet::new(),
             services: BTreeMap::new(),
             providers: BTreeMap::new(),
+            providers_retry: None,
             provider_links: Vec::new(),
             of_lattice: BTreeMap::new(),
             is_dirty: true,
@@ -333,6 +343,7 @@ impl Node {
                     self.input(Input::Tick);
                     self.remember();
                     self.tell_figures();
+                    self.look_again(Instant::now()).await;
                 }
             }
         }

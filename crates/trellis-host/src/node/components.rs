@@ -1,11 +1,16 @@
 //! Work on components: fetched, compiled and built on a task; switched to by the owner.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
+use std::time::Instant;
 
 use trellis_core::{ComponentId, with_causes};
 use trellis_node::{ComponentAction, ComponentSettings, ComponentWork, Input, Outcome, Serial};
 
 use super::blueprints::{self, Said};
+use super::rebuilds::Ticket;
 use super::remote::LatticeCalls;
 use super::serving::{self, Place, Service};
 use super::{Done, Node};
@@ -26,7 +31,7 @@ pub(super) enum Purpose {
     /// The machine asked for it.
     Work(Serial),
     /// Its links or its config changed.
-    Rewired,
+    Rewired(Ticket),
     /// It ran when the lattice was last reached.
     Recalled,
 }
@@ -82,6 +87,8 @@ impl Node {
     pub(super) async fn component_work(&mut self, work: ComponentWork) {
         let ComponentWork { serial, id, action } = work;
         self.under_way.insert(id.clone(), serial);
+        // What it was before counts no more once somebody has said what it is to be.
+        self.recalling.remove(&id);
         match action {
             ComponentAction::Run(settings) | ComponentAction::Update(settings) => {
                 self.build(serial, id, settings);
@@ -165,13 +172,13 @@ impl Node {
         };
         let (image, code) = (running.image.clone(), running.code.clone());
         let (platform, calls) = (self.host.platform.clone(), self.calls.clone());
-        self.rebuilding.insert(id.clone());
+        let ticket = self.rebuilds.begin(id, blueprint.clone());
         let id = id.clone();
         self.work.spawn(async move {
             let result = make(&platform, image, Some(code), blueprint, &calls).await;
             Done::Component(Box::new(ComponentDone {
                 id,
-                purpose: Purpose::Rewired,
+                purpose: Purpose::Rewired(ticket),
                 result,
             }))
         });
@@ -184,48 +191,70 @@ impl Node {
             purpose,
             result,
         } = done;
+        if !self.is_wanted(&id, &purpose) {
+            let component_id = id.as_str();
+            tracing::debug!(component_id, "what was built is not wanted any more");
+            return;
+        }
+        let switched = match result {
+            Ok(ready) => self.switch_to(&id, ready).await,
+            Err(why) => Err(why),
+        };
         match purpose {
             Purpose::Work(serial) => {
-                if self.under_way.get(&id) != Some(&serial) {
-                    return; // stopped, or overtaken
-                }
                 self.under_way.remove(&id);
-                let switched = match result {
-                    Ok(ready) => self.switch_to(&id, ready).await,
-                    Err(why) => Err(why),
-                };
                 match switched {
                     Ok(digest) => self.tell_runs(serial, digest),
                     Err(why) => {
+                        // What ran goes on, and its links may have changed meanwhile.
+                        self.is_dirty = true;
                         self.input(Input::Finished(Outcome::ComponentFailed { serial, why }));
                     }
                 }
             }
-            Purpose::Recalled => match result {
-                Ok(ready) => match self.switch_to(&id, ready).await {
+            Purpose::Recalled => {
+                self.recalling.remove(&id);
+                match switched {
                     Ok(digest) => self.adopt_recalled(&id, digest),
-                    Err(why) => not_recalled(&id, &why),
-                },
-                Err(why) => not_recalled(&id, &why),
-            },
-            Purpose::Rewired => {
-                self.rebuilding.remove(&id);
-                let is_there = self.host.catalog.get(&id).is_some();
-                let outcome = match result {
-                    Ok(ready) if is_there => self.switch_to(&id, ready).await.map(drop),
-                    Ok(_) => Ok(()),
-                    Err(why) => Err(why),
-                };
-                if let Err(why) = outcome {
-                    // What ran goes on; the next change of its links is another attempt.
-                    tracing::error!(
-                        component_id = id.as_str(),
-                        why,
-                        "a component keeps its old links"
-                    );
+                    Err(why) => {
+                        tracing::error!(component_id = id.as_str(), why, "does not run again");
+                    }
+                }
+            }
+            Purpose::Rewired(_) => {
+                if let Err(why) = switched {
+                    self.not_rewired(&id, &why);
                 }
             }
         }
+    }
+
+    /// Tells whether what was built is still to be switched to: not when a command has decided otherwise
+    /// while it was built.
+    fn is_wanted(&self, id: &ComponentId, purpose: &Purpose) -> bool {
+        match purpose {
+            Purpose::Work(serial) => self.under_way.get(id) == Some(serial),
+            Purpose::Recalled => self.recalling.contains(id),
+            Purpose::Rewired(ticket) => self.rebuilds.is_wanted(id, *ticket),
+        }
+    }
+
+    /// Says that a component runs on with links or config that it should not have any more, and has it built
+    /// anew again: what it may reach may have been narrowed.
+    fn not_rewired(&mut self, id: &ComponentId, why: &str) {
+        let component_id = id.as_str();
+        match self.rebuilds.failed(id, Instant::now()) {
+            Some(pause) => tracing::error!(
+                component_id,
+                why,
+                again_in_s = pause.as_secs(),
+                "a component keeps its old links and config until it can be built anew"
+            ),
+            // It was switched to all the same.
+            None => tracing::error!(component_id, why, "not served to other hosts"),
+        }
+        // What has changed once more while it was built need not wait.
+        self.is_dirty = true;
     }
 
     /// Tells the machine that a component runs, as soon as other hosts can call it.
@@ -262,6 +291,7 @@ impl Node {
         let compiled = code.compiled.clone();
         let running = Running::new(image, code, handle.clone(), blueprint, built);
         self.host.catalog.prepare(running);
+        self.rebuilds.overtaken(id);
         if let Some(settings) = settings {
             self.of_lattice.insert(id.clone(), settings);
         }
@@ -292,14 +322,11 @@ impl Node {
             service.leave().await;
         }
         self.host.catalog.remove(id);
+        self.rebuilds.overtaken(id);
         self.of_lattice.remove(id);
         self.memory.touch();
         self.is_dirty = true;
     }
-}
-
-fn not_recalled(id: &ComponentId, why: &str) {
-    tracing::error!(component_id = id.as_str(), why, "does not run again");
 }
 
 /// Fetches, compiles and builds a component.

@@ -12,6 +12,7 @@ use trellis_wrpc::SubjectError;
 
 use super::Node;
 use super::blueprints::{self, WantedRoute};
+use super::retry::{RETRY_FIRST, Retry};
 use super::runners::Way;
 use super::twins::REQUEST_DEADLINE;
 use crate::built_in::BuiltIn;
@@ -23,8 +24,8 @@ use crate::routing::PlannedRoute;
 /// How long a change of links and routes may wait for others that are ready too.
 const CONVERGE_WAIT_MAX: Duration = Duration::from_millis(50);
 
-/// How soon a built-in that cannot serve is tried again.
-pub(super) const RETRY_MS: u64 = 1_000;
+/// What is told of a built-in that cannot serve: how soon it is tried again.
+const RETRY_FIRST_MS: u64 = RETRY_FIRST.as_millis() as u64;
 
 impl Node {
     /// Takes in work that has come to its end, so that much of it makes one change; then brings what runs
@@ -38,19 +39,29 @@ impl Node {
         }
         *dirty_since = None;
         self.is_dirty = false;
-        self.converge().await;
+        self.converge(Instant::now()).await;
     }
 
     /// Brings links, instances and routes to where they should be.
-    pub(super) async fn converge(&mut self) {
-        self.converge_components();
+    pub(super) async fn converge(&mut self, now: Instant) {
+        self.converge_components(now);
         self.host.catalog.lead(Some(&*self.calls));
         self.converge_stores();
         self.converge_routes().await;
     }
 
+    /// Does what is due because time passed: tries again what failed.
+    pub(super) async fn look_again(&mut self, now: Instant) {
+        // Work under way ends in another look at what differs.
+        let is_idle = |id: &ComponentId| !self.under_way.contains_key(id);
+        self.is_dirty |= self.rebuilds.due(now).any(is_idle);
+        if self.providers_retry.is_some_and(|retry| retry.is_due(now)) {
+            self.converge_routes().await;
+        }
+    }
+
     /// Gives every component of the lattice the links and config that it has now.
-    fn converge_components(&mut self) {
+    fn converge_components(&mut self, now: Instant) {
         let mut rebuild = Vec::new();
         for (id, settings) in &self.of_lattice {
             let wanted = self.lattice_blueprint(id, settings);
@@ -60,7 +71,11 @@ impl Node {
             let imports = running.imports();
             if !running.blueprint.needs_new_instances(&wanted, &imports) {
                 running.blueprint.links = wanted.links;
-            } else if !self.under_way.contains_key(id) && !self.rebuilding.contains(id) {
+                // What is being built for it is not wanted any more: a change was taken back.
+                self.rebuilds.overtaken(id);
+            } else if !self.under_way.contains_key(id)
+                && self.rebuilds.may_begin(id, &wanted, &imports, now)
+            {
                 rebuild.push((id.clone(), wanted));
             }
         }
@@ -170,7 +185,7 @@ impl Node {
                 Some(reason) => Outcome::ProviderExited {
                     serial,
                     reason,
-                    restart_in_ms: Some(RETRY_MS),
+                    restart_in_ms: Some(RETRY_FIRST_MS),
                 },
                 None => Outcome::ProviderRuns {
                     serial,
@@ -178,6 +193,9 @@ impl Node {
                 },
             });
         }
+        // What failed for long is tried seldom, but what has just begun to fail as soon as is told of it.
+        let before = self.providers_retry.filter(|_| outcomes.is_empty());
+        self.providers_retry = (!failing.is_empty()).then(|| Retry::after(before, Instant::now()));
         for outcome in outcomes {
             self.input(Input::Finished(outcome));
         }

@@ -107,6 +107,7 @@ impl Node {
     fn recall_component(&mut self, id: ComponentId, settings: ComponentSettings) {
         let blueprint = self.lattice_blueprint(&id, &settings);
         let (platform, calls) = (self.host.platform.clone(), self.calls.clone());
+        self.recalling.insert(id.clone());
         self.work.spawn(async move {
             let order = Order {
                 id,

@@ -260,6 +260,28 @@ async fn an_http_server_reaches_a_component_elsewhere() {
 }
 
 #[tokio::test]
+async fn an_http_server_whose_port_is_taken_serves_once_it_is_free() {
+    let lab = Lab::start().await;
+    let taken = TcpListener::bind(lab.http).await.unwrap();
+    lab.start_provider("web", "builtin:http-server").await;
+    let link = link("web", "shop", ("http", "incoming-handler"));
+    lab.client.put_link(&link).await.unwrap();
+    let why = async || {
+        let providers = lab.client.status(&lab.host_id).await.unwrap().providers;
+        let web = providers.into_iter().find(|it| it.id == "web")?;
+        Some(web.why)
+    };
+    let why_not = eventually(async || why().await.flatten()).await;
+    assert!(why_not.contains("is in use"), "{why_not}");
+    drop(taken);
+    // Nothing runs behind it, which is an answer all the same.
+    let (status, _) = eventually(async || post(lab.http, "apples").await).await;
+    assert_eq!(status, 503);
+    eventually(async || why().await.filter(Option::is_none)).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn a_key_value_provider_answers_whom_a_link_admits() {
     let lab = Lab::start().await;
     lab.start_provider("kv", "builtin:keyvalue-memory").await;
