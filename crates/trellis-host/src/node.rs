@@ -393,6 +393,7 @@ impl Node {
                 self.input(Input::Disconnected { why });
             }
             if now.is_connected() {
+                self.elsewhere.connected(Instant::now());
                 self.reached().await;
                 self.input(Input::Connected);
             }
@@ -421,12 +422,18 @@ impl Node {
 
     /// Takes note of what other hosts run: their instances take what is too much for this host.
     fn take_news(&mut self, news: elsewhere::News) {
-        let has_changed = self.elsewhere.take(news, Instant::now());
-        if has_changed && self.calls.set_runners(self.elsewhere.runners()) {
-            self.is_dirty = true;
+        if self.elsewhere.take(news, Instant::now()) {
+            self.lead_elsewhere();
         }
         for host in self.elsewhere.take_gone() {
             self.transport.peer_gone(&host);
+        }
+    }
+
+    /// Leads calls that find no room here to the hosts that are known now.
+    fn lead_elsewhere(&mut self) {
+        if self.calls.set_runners(self.elsewhere.runners()) {
+            self.is_dirty = true;
         }
     }
 }

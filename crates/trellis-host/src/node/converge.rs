@@ -50,13 +50,17 @@ impl Node {
         self.converge_routes().await;
     }
 
-    /// Does what is due because time passed: tries again what failed.
+    /// Does what is due because time passed: tries again what failed, and forgets hosts that fell silent.
     pub(super) async fn look_again(&mut self, now: Instant) {
         // Work under way ends in another look at what differs.
         let is_idle = |id: &ComponentId| !self.under_way.contains_key(id);
         self.is_dirty |= self.rebuilds.due(now).any(is_idle);
         if self.providers_retry.is_some_and(|retry| retry.is_due(now)) {
             self.converge_routes().await;
+        }
+        // Who cannot be heard is not silent.
+        if self.lattice.is_connected() && self.elsewhere.forget_silent(now) {
+            self.lead_elsewhere();
         }
     }
 

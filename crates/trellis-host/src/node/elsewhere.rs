@@ -34,6 +34,8 @@ pub(super) struct Elsewhere {
     events: SelectAll<Subscription>,
     hosts: BTreeMap<String, Known>,
     gone: Vec<String>,
+    /// Since when hosts can be heard: the connection stands.
+    listens_since: Instant,
 }
 
 /// Who told something, and when.
@@ -78,12 +80,22 @@ impl Elsewhere {
         for kind in KINDS {
             events.push(lattice.subscribe(&subjects.event(kind)).await?);
         }
-        Ok(Self {
-            own: own.clone(),
+        Ok(Self::hearing(events, own.clone(), Instant::now()))
+    }
+
+    fn hearing(events: SelectAll<Subscription>, own: HostId, now: Instant) -> Self {
+        Self {
+            own,
             events,
             hosts: BTreeMap::new(),
             gone: Vec::new(),
-        })
+            listens_since: now,
+        }
+    }
+
+    /// Takes note that the connection stands again: before that nobody could be heard.
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.listens_since = now;
     }
 
     /// Returns what another host tells next; `None` once the connection is closed.
@@ -105,16 +117,22 @@ impl Elsewhere {
 
     /// Takes note of what another host told at `now`. Returns whether something runs elsewhere than before.
     pub(super) fn take(&mut self, News { event, is_ours }: News, now: Instant) -> bool {
-        let known = self.hosts.len();
-        self.hosts
-            .retain(|_, host| now.duration_since(host.heard) < SILENCE_MAX);
-        let is_silent = self.hosts.len() < known;
         let source = Source {
             id: event.source,
             is_ours,
             heard: now,
         };
-        is_silent | self.take_event(source, event.event)
+        self.forget_silent(now) | self.take_event(source, event.event)
+    }
+
+    /// Forgets hosts of which nothing was heard for too long. Returns whether there were any. Somebody has to
+    /// ask from time to time: the last of them to fall silent is followed by no news.
+    pub(super) fn forget_silent(&mut self, now: Instant) -> bool {
+        let known = self.hosts.len();
+        let since = self.listens_since;
+        self.hosts
+            .retain(|_, host| now.duration_since(host.heard.max(since)) < SILENCE_MAX);
+        self.hosts.len() < known
     }
 
     fn take_event(&mut self, source: Source, event: Event) -> bool {
@@ -189,5 +207,54 @@ impl Elsewhere {
     /// Returns the hosts that said that they stopped, once each.
     pub(super) fn take_gone(&mut self) -> Vec<String> {
         std::mem::take(&mut self.gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use trellis_control::{ComponentDescription, HostInventory};
+
+    use super::*;
+
+    fn heartbeat(host: &str, component: &str) -> News {
+        let inventory = HostInventory {
+            host_id: host.to_owned(),
+            components: vec![ComponentDescription {
+                id: component.to_owned(),
+                ..ComponentDescription::default()
+            }],
+            ..HostInventory::default()
+        };
+        let source = HostId::new(host).unwrap();
+        News(CloudEvent::now(&source, Event::HostHeartbeat(inventory)))
+    }
+
+    #[test]
+    fn who_falls_silent_is_forgotten_though_nobody_else_speaks() {
+        let begin = Instant::now();
+        let own = HostId::new("NOWN").unwrap();
+        let mut elsewhere = Elsewhere::hearing(SelectAll::new(), own, begin);
+        assert!(elsewhere.take(heartbeat("NA", "cart"), begin));
+        let almost = begin + SILENCE_MAX - Duration::from_millis(1);
+        assert!(!elsewhere.forget_silent(almost) && !elsewhere.is_alone());
+        assert!(elsewhere.forget_silent(begin + SILENCE_MAX));
+        assert!(elsewhere.is_alone() && elsewhere.runners().is_empty());
+    }
+
+    #[test]
+    fn who_could_not_be_heard_is_not_silent() {
+        let begin = Instant::now();
+        let own = HostId::new("NOWN").unwrap();
+        let mut elsewhere = Elsewhere::hearing(SelectAll::new(), own, begin);
+        elsewhere.take(heartbeat("NA", "cart"), begin);
+        elsewhere.take(heartbeat("NB", "cart"), begin);
+        let again = begin + SILENCE_MAX * 2;
+        elsewhere.connected(again);
+        assert!(!elsewhere.take(heartbeat("NA", "cart"), again));
+        assert_eq!(elsewhere.hosts.len(), 2, "the other may speak yet");
+        assert!(elsewhere.take(heartbeat("NA", "cart"), again + SILENCE_MAX));
+        assert_eq!(elsewhere.hosts.len(), 1);
     }
 }
