@@ -122,7 +122,8 @@ fn host(role: &Role, lattice: &LatticeName) -> Subjects {
 }
 
 /// The requests of JetStream by which a host makes, reads and writes the buckets of the state, and
-/// no other stream. Deleting, purging and restoring whole buckets is not among them.
+/// no other stream. Deleting, purging and restoring whole buckets is not among them. Nor are those of a
+/// JetStream domain that is named: a token has to fit into one line of the protocol.
 fn state_subjects(lattice: &LatticeName) -> Vec<String> {
     let mut subjects = vec!["$JS.API.INFO".to_owned()];
     for bucket in STATE_BUCKETS {
@@ -141,13 +142,13 @@ fn state_subjects(lattice: &LatticeName) -> Vec<String> {
             format!("$JS.FC.{stream}.>"),
         ]);
     }
-    // Leases are read one by one, never watched.
+    // Leases are read one by one, from the leader, and never watched.
     let leases = format!("{LEASE_BUCKET}_{lattice}");
     subjects.extend([
         format!("$KV.{leases}.>"),
         format!("$JS.API.STREAM.INFO.KV_{leases}"),
         format!("$JS.API.STREAM.CREATE.KV_{leases}"),
-        format!("$JS.API.DIRECT.GET.KV_{leases}.>"),
+        format!("$JS.API.STREAM.MSG.GET.KV_{leases}"),
     ]);
     subjects
 }

@@ -525,9 +525,22 @@ async fn the_credentials_of_roles_open_the_door() {
     let mut settings = settings_of(&server);
     settings.inbox_prefix = Role::Host.inbox_prefix();
     settings.credentials = Credentials::CredsFile(authority.credentials_path(&Role::Host).unwrap());
-    let ours = bucket(&connect(settings.clone()).await.unwrap()).await;
-    put(&ours, "a", "1").await;
-    assert_eq!(ours.get(&key("a")).await.unwrap().unwrap().value, "1");
+    let lattice = connect(settings.clone()).await.unwrap();
+    for bucket in ["LATTICEDATA", "CONFIGDATA", "TRELLISLEASES"] {
+        let name = BucketName::new(format!("{bucket}_default")).unwrap();
+        let ours = store(&lattice).bucket(&name).await.unwrap();
+        put(&ours, "a", "1").await;
+        let entry = ours.get(&key("a")).await.unwrap().unwrap();
+        assert_eq!(entry.value, "1", "{bucket}");
+        if bucket == "TRELLISLEASES" {
+            continue; // read one by one, never watched
+        }
+        let mut watch = ours.watch("", often());
+        assert_eq!(told_reset(&mut watch).await.0.len(), 1);
+        put(&ours, "a", "2").await;
+        told_put(&mut watch, "a", "2").await;
+    }
+    assert_eq!(lattice.state().borrow().refusals, 0);
 
     let viewer = authority.credentials(&Role::Viewer);
     settings.inbox_prefix = Role::Viewer.inbox_prefix();

@@ -10,6 +10,7 @@ mod environment;
 mod help;
 mod lattice;
 mod responder;
+mod roles;
 mod statuses;
 
 use environment::Environment;
