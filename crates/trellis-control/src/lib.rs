@@ -10,6 +10,7 @@
 //! Invariant: no bytes from the network panic, recurse deeper than [`NESTING_MAX`] or allocate more
 //! than a small multiple of their length.
 
+mod change;
 mod json;
 mod names;
 mod subjects;
@@ -23,6 +24,7 @@ mod state;
 
 mod client;
 
+pub use change::change_id;
 pub use client::{Client, ClientError, Events, Gathered, LogLines, Timing};
 pub use events::{
     CloudEvent, ComponentEventClaims, ComponentScaleFailed, ComponentScaled, ConfigChanged, Event,

@@ -109,6 +109,13 @@ id_type!(
     "lattice name"
 );
 
+id_type!(
+    /// The id of one change of the lattice's state: whoever asks for it chooses one that nobody has, and
+    /// gives it to each copy of the request.
+    ChangeId,
+    "change id"
+);
+
 impl ComponentId {
     /// Derives the id of `component` in `application`: both lower-cased, everything that is not an
     /// ASCII letter or digit made `_`, joined by `-` (the rule of wadm 0.21).

@@ -10,6 +10,8 @@ mod wit_name;
 
 pub use error_class::ErrorClass;
 pub use error_text::with_causes;
-pub use ids::{ApplicationName, ComponentId, IdError, LatticeName, LinkName, derived_part};
+pub use ids::{
+    ApplicationName, ChangeId, ComponentId, IdError, LatticeName, LinkName, derived_part,
+};
 pub use limits::{Limits, Reuse, WIRE_BYTES_MAX};
 pub use wit_name::{WitInterface, WitNameError};

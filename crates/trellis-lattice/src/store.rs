@@ -13,17 +13,22 @@ mod view;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use trellis_core::ChangeId;
 
 pub use self::embedded::{EmbeddedStore, OpenError, OpenOptions};
 pub use self::errors::{PutError, StoreError};
 pub use self::jetstream::{BucketDefaults, JetStreamStore};
 pub use self::names::{BucketName, Key, NameError};
-pub use self::update::{Update, UpdateError, update};
+pub use self::update::{Update, UpdateError, update, update_once};
 pub use self::watch::{Change, RewindCause, Rewound, Watch, WatchOptions};
 
+/// How long a store remembers ids of changes at least: that of JetStream unless a bucket was made with
+/// another. Copies of one request are seconds apart.
+pub const CHANGES_REMEMBERED_FOR: Duration = Duration::from_secs(120);
 /// The largest value. A server of NATS takes 1 MiB of headers and payload unless told otherwise, and
 /// what is kept embedded must be able to move there.
 pub const VALUE_BYTES_MAX: usize = (1 << 20) - (4 << 10);
@@ -52,6 +57,15 @@ pub enum Expected {
     Absent,
     /// The value with this revision.
     Revision(u64),
+}
+
+/// What came of a change that is made once, however often it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once<T> {
+    /// It was made now.
+    Now(T),
+    /// A change with its id was made before. Nothing was changed now, whatever is there by now.
+    Before,
 }
 
 /// How a value goes away.
@@ -128,6 +142,33 @@ pub trait Bucket: Send + Sync {
         removal: Removal,
         expected: Expected,
     ) -> Result<Option<u64>, PutError>;
+
+    /// Writes as [`Bucket::put`] does, unless a change `id` of this bucket was made within
+    /// [`CHANGES_REMEMBERED_FOR`].
+    ///
+    /// # Errors
+    /// As [`Bucket::put`]. A change that was not made can be tried again under its id, and so can one of
+    /// which it is not known.
+    async fn put_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError>;
+
+    /// Removes what is at `key` if it is as `expected`, unless a change `id` of this bucket was made within
+    /// [`CHANGES_REMEMBERED_FOR`]. Where nothing is there, that is written too, so that `id` is remembered.
+    ///
+    /// # Errors
+    /// As [`Bucket::put_once`].
+    async fn remove_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        removal: Removal,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError>;
 
     /// Returns every entry whose key begins with `prefix`, in the order of keys.
     ///

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use trellis_control::{
     Claims, ConfigName, DeleteLink, Event, HostMode, JsonError, Link, Registries, Request, TextMap,
 };
-use trellis_core::ComponentId;
+use trellis_core::{ChangeId, ComponentId};
 
 use crate::input::{ReplyTo, Serial, StoreFailure};
 use crate::time::Millis;
@@ -176,6 +176,8 @@ pub struct StoreWork {
     pub serial: Serial,
     /// What to do.
     pub task: StoreTask,
+    /// By what the store knows whether another copy of the request has done it.
+    pub change: Option<ChangeId>,
 }
 
 /// What to do with the store. Changes are read, decided and written with a revision check, again on a

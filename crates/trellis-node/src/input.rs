@@ -4,6 +4,7 @@ use bytes::Bytes;
 use trellis_control::{
     ComponentEventClaims, DecodeError, Link, LinkConflict, ProviderEventClaims, Request,
 };
+use trellis_core::ChangeId;
 
 use crate::time::Millis;
 
@@ -22,6 +23,8 @@ pub enum Input {
     Request {
         /// What is asked.
         request: Request,
+        /// By what copies of it are known, where it changes the lattice's state.
+        change: Option<ChangeId>,
         /// Who waits for the reply.
         reply: Option<ReplyTo>,
     },
@@ -256,6 +259,11 @@ pub enum Outcome {
         serial: Serial,
         /// The revision of the deletion; `None` where there was nothing.
         revision: Option<u64>,
+    },
+    /// Another copy of the request has made the change before; nothing was changed now.
+    MadeBefore {
+        /// The work.
+        serial: Serial,
     },
     /// A config entry was read.
     ConfigRead {

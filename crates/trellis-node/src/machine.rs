@@ -23,7 +23,7 @@ use trellis_core::ComponentId;
 use self::components::Components;
 use self::due::FIRST_HEARTBEAT_WITHIN;
 use self::providers::Providers;
-use self::state_changes::StateChanges;
+use self::state_changes::{Asker, StateChanges};
 use crate::effect::{ComponentSettings, Effect, Note, ProviderSettings};
 use crate::identity::{Identity, Options};
 use crate::input::{Input, LeaseOutcome, Outcome, ReplyTo, Serial, Signed};
@@ -234,7 +234,11 @@ impl Machine {
 
     fn take(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
-            Input::Request { request, reply } => self.request(request, reply, turn),
+            Input::Request {
+                request,
+                change,
+                reply,
+            } => self.request(request, Asker { change, reply }, turn),
             Input::BadRequest {
                 error,
                 envelope,

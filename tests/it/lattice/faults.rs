@@ -191,6 +191,32 @@ fn changes_are_made_by_another_host_while_one_hears_nothing() {
 }
 
 #[test]
+fn a_host_that_wakes_up_with_an_old_change_undoes_nothing() {
+    let site = Site::of(2);
+    let both_joined = || {
+        let hosts = hosts(&site);
+        hosts.iter().filter(|it| it["mode"] == "joined").count() == 2
+    };
+    wait_until("both hosts have joined", both_joined);
+    // The first change goes to the deaf host first with a chance of a half.
+    for round in 0..4 {
+        site.hosts[1].signal(Signal::STOP);
+        for half in ["first", "second"] {
+            let setting = format!("round={round}-{half}");
+            site.ask(&["config", "put", "carts", &setting, "--timeout", "20s"]);
+        }
+        site.hosts[1].signal(Signal::CONT);
+        wait_until("it hears again", both_joined);
+        let found = site.ask(&["config", "get", "carts", "--timeout", "20s"]);
+        assert_eq!(
+            found["values"]["round"],
+            format!("{round}-second"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
 fn without_nats_what_runs_goes_on_and_the_hosts_come_back() {
     let mut site = Site::of(2);
     let first = site.hosts[0].host_id();

@@ -8,10 +8,11 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use trellis_lattice::{Message, RequestError};
+use trellis_lattice::{Headers, Message, RequestError};
 
 use super::errors::action;
 use super::{Client, ClientError};
+use crate::change::new_change;
 use crate::json::{self, JsonError, REPLY_BYTES_MAX};
 use crate::messages::{Answer, CtlResponse};
 use crate::request::Request;
@@ -105,10 +106,11 @@ impl Client {
         wait: Duration,
     ) -> Result<Bytes, ClientError> {
         let subject = self.checked_subject(route, &payload)?;
+        let headers = route.changes_state().then(new_change);
         let asked = if route.may_be_repeated() {
-            self.ask_again(&subject, payload, wait).await
+            self.ask_again(&subject, headers, payload, wait).await
         } else {
-            self.lattice.request(&subject, None, payload, wait).await
+            self.lattice.request(&subject, headers, payload, wait).await
         };
         match asked {
             Ok(answer) => Ok(answer.payload),
@@ -117,10 +119,12 @@ impl Client {
     }
 
     /// Sends a request until somebody answers: NATS may give it to a host that does not hear, and does so
-    /// until it notices, which takes minutes. Whichever host answers first, its answer counts.
+    /// until it notices, which takes minutes. Whichever host answers first, its answer counts. The others
+    /// know by the id in the headers that a change was made, however late they hear of it.
     async fn ask_again(
         &self,
         subject: &str,
+        headers: Option<Headers>,
         payload: Bytes,
         wait: Duration,
     ) -> Result<Message, RequestError> {
@@ -129,7 +133,8 @@ impl Client {
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // The first is the first whose time is over, and then all of it was waited.
-            asked.push(self.lattice.request(subject, None, payload.clone(), wait));
+            let (headers, payload) = (headers.clone(), payload.clone());
+            asked.push(self.lattice.request(subject, headers, payload, wait));
             tokio::select! {
                 biased;
                 Some(answer) = asked.next() => return answer,

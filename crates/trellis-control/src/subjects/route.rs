@@ -71,36 +71,21 @@ impl Route {
         !self.parts().0.contains('.')
     }
 
-    /// Tells whether a request that was sent again, and carried out twice or by two hosts, comes to the
-    /// same as one. What starts, stops or calls something is not sent again.
+    /// Tells whether a request changes the lattice's state, so that it needs an id by which its copies are
+    /// known.
+    pub fn changes_state(&self) -> bool {
+        matches!(
+            self,
+            Self::LinkPut | Self::LinkDelete | Self::ConfigPut(_) | Self::ConfigDelete(_)
+        )
+    }
+
+    /// Tells whether a request may be sent again: any one host answers it, and copies of it come to the
+    /// same as one. What only one host hears would reach that one again, after what others asked of it
+    /// meanwhile.
     pub fn may_be_repeated(&self) -> bool {
-        match self {
-            Self::LinkPut
-            | Self::LinkDelete
-            | Self::LinkGet
-            | Self::ClaimsGet
-            | Self::ConfigPut(_)
-            | Self::ConfigGet(_)
-            | Self::ConfigDelete(_)
-            | Self::LabelPut(_)
-            | Self::LabelDelete(_) => true,
-            Self::HostPing
-            | Self::HostGet(_)
-            | Self::HostStop(_)
-            | Self::ComponentAuction
-            | Self::ProviderAuction
-            | Self::ComponentScale(_)
-            | Self::ComponentUpdate(_)
-            | Self::ProviderStart(_)
-            | Self::ProviderStop(_)
-            | Self::RegistryPut
-            | Self::Status(_)
-            | Self::Drain(_)
-            | Self::Doctor(_)
-            | Self::Call(_)
-            | Self::Describe(_)
-            | Self::Tail(_) => false,
-        }
+        let reads_state = matches!(self, Self::LinkGet | Self::ClaimsGet | Self::ConfigGet(_));
+        reads_state || self.changes_state()
     }
 
     /// The fixed tokens after the lattice, and what follows them. Ours have one token, those of 1.x

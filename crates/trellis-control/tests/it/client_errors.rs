@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trellis_control::{
     Answer, CallCommand, CallResult, Client, ClientError, Config, ConfigName, CtlResponse,
-    ErrorCode, Label, Link, Request, ScaleComponentCommand, Timing, encode,
+    ErrorCode, Label, Link, Request, ScaleComponentCommand, Timing, change_id, encode,
 };
 use trellis_core::with_causes;
 use trellis_tests::NatsServer;
@@ -111,6 +111,28 @@ async fn what_may_be_repeated_is_so_within_its_time_and_the_rest_never() {
         ..Timing::default()
     };
     let client = Client::new(connect(&server).await).with_timing(timing);
+    let watching = connect(&server).await;
+    let mut copies = watching
+        .subscribe("wasmbus.ctl.v1.shop.config.put.*")
+        .await
+        .unwrap();
+    watching.flush().await.unwrap();
+    let (name, config) = (ConfigName::new("carts").unwrap(), Config::new());
+    let error = client.put_config(&name, &config).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoAnswer { .. }), "{error}");
+    let asked = fake.asked().len();
+    assert!((2..=7).contains(&asked), "asked {asked} times");
+    // By it the hosts know that all of them are one.
+    let first = change_id(&copies.next().await.unwrap().headers).unwrap();
+    for _ in 1..asked {
+        let copy = copies.next().await.unwrap();
+        assert_eq!(change_id(&copy.headers).as_ref(), Some(&first));
+    }
+    client.put_config(&name, &config).await.unwrap_err();
+    let next = copies.next().await.unwrap();
+    assert_ne!(change_id(&next.headers).unwrap(), first);
+
+    let asked = fake.asked().len();
     let label = Label {
         key: "zone".to_owned(),
         value: "a".to_owned(),
@@ -120,11 +142,10 @@ async fn what_may_be_repeated_is_so_within_its_time_and_the_rest_never() {
         error.to_string(),
         "cannot put the label: no answer from host NCEX in lattice shop within 1000 ms"
     );
-    let asked = fake.asked().len();
-    assert!((2..=7).contains(&asked), "asked {asked} times");
+    assert_eq!(fake.asked().len(), asked + 1, "only this host can do it");
     let error = client.scale_component(&host(), scale("cart")).await;
     assert!(error.unwrap_err().may_have_been_done());
-    assert_eq!(fake.asked().len(), asked + 1);
+    assert_eq!(fake.asked().len(), asked + 2);
 }
 
 fn refuses(request: &Request) -> Option<Bytes> {

@@ -1,7 +1,7 @@
 //! The requests of a lattice to this host, as they come.
 
 use futures_util::stream::{SelectAll, StreamExt};
-use trellis_control::{Auctions, HostId, Request, Subjects};
+use trellis_control::{Auctions, HostId, Request, Subjects, change_id};
 use trellis_core::with_causes;
 use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
 use trellis_node::{Envelope, Input, ReplyTo};
@@ -102,7 +102,11 @@ impl Node {
 pub(super) fn read(subjects: &Subjects, message: Message) -> Input {
     let reply = message.reply.map(ReplyTo);
     match Request::decode(subjects, &message.subject, &message.payload) {
-        Ok(request) => Input::Request { request, reply },
+        Ok(request) => Input::Request {
+            request,
+            change: change_id(&message.headers),
+            reply,
+        },
         Err(error) => Input::BadRequest {
             error,
             envelope: envelope(subjects, &message.subject),

@@ -7,6 +7,7 @@
 mod changes;
 mod follow;
 mod layout;
+mod made;
 mod tables;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::ReadTransaction;
 use tokio::sync::broadcast;
+use trellis_core::ChangeId;
 use trellis_storage::{Failure, StorageFile, WriteError, Writer};
 
 use self::changes::{Action, BucketChanges, Change, NoBucket, Notice, Outcome, Write};
@@ -26,7 +28,7 @@ use super::view::{Record, View, entries};
 use super::watch::{Watch, WatchOptions};
 use super::{
     BYTES_LISTED_MAX, Bucket, BucketName, ENTRIES_LISTED_MAX, Entry, Expected, Incarnation, Key,
-    PutError, Removal, Store, StoreError, VALUE_BYTES_MAX,
+    Once, PutError, Removal, Store, StoreError, VALUE_BYTES_MAX,
 };
 
 pub use trellis_storage::OpenError;
@@ -142,6 +144,41 @@ impl EmbeddedBucket {
                 None => PutError::Store(unavailable(&self.name, &elapsed.to_string())),
             }),
         }
+    }
+
+    /// Makes one change of an entry; `None` says that there was nothing to do.
+    async fn write(&self, write: Write) -> Result<Option<Once<u64>>, PutError> {
+        let key = write.key.clone();
+        match self.change(Action::Write(write), Some(&key)).await? {
+            Outcome::Done(revision) => Ok(Some(Once::Now(revision))),
+            Outcome::Before => Ok(Some(Once::Before)),
+            Outcome::Nothing => Ok(None),
+            Outcome::Conflict(current) => Err(PutError::Conflict { key, current }),
+        }
+    }
+
+    async fn put_value(
+        &self,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+        id: Option<&ChangeId>,
+    ) -> Result<Once<u64>, PutError> {
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(PutError::TooLarge {
+                key: key.clone(),
+                bytes: value.len(),
+                bytes_max: VALUE_BYTES_MAX,
+            });
+        }
+        let write = Write {
+            key: key.clone(),
+            value: Some(value),
+            expected,
+            id: id.cloned(),
+        };
+        let written = self.write(write).await?;
+        Ok(written.expect("a value is always written, was before, or conflicts"))
     }
 
     fn write_failed(&self, error: WriteError) -> PutError {
@@ -264,26 +301,20 @@ impl Bucket for EmbeddedBucket {
     }
 
     async fn put(&self, key: &Key, value: Bytes, expected: Expected) -> Result<u64, PutError> {
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(PutError::TooLarge {
-                key: key.clone(),
-                bytes: value.len(),
-                bytes_max: VALUE_BYTES_MAX,
-            });
+        match self.put_value(key, value, expected, None).await? {
+            Once::Now(revision) => Ok(revision),
+            Once::Before => unreachable!("only a change with an id was made before"),
         }
-        let action = Action::Write(Write {
-            key: key.clone(),
-            value: Some(value),
-            expected,
-        });
-        match self.change(action, Some(key)).await? {
-            Outcome::Done(revision) => Ok(revision),
-            Outcome::Conflict(current) => Err(PutError::Conflict {
-                key: key.clone(),
-                current,
-            }),
-            Outcome::Nothing => unreachable!("a value is always written or conflicts"),
-        }
+    }
+
+    async fn put_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError> {
+        self.put_value(key, value, expected, Some(id)).await
     }
 
     async fn remove(
@@ -292,19 +323,34 @@ impl Bucket for EmbeddedBucket {
         _removal: Removal, // no history is kept, so both are the same
         expected: Expected,
     ) -> Result<Option<u64>, PutError> {
-        let action = Action::Write(Write {
+        let write = Write {
             key: key.clone(),
             value: None,
             expected,
-        });
-        match self.change(action, Some(key)).await? {
-            Outcome::Done(revision) => Ok(Some(revision)),
-            Outcome::Nothing => Ok(None),
-            Outcome::Conflict(current) => Err(PutError::Conflict {
-                key: key.clone(),
-                current,
-            }),
+            id: None,
+        };
+        match self.write(write).await? {
+            Some(Once::Now(revision)) => Ok(Some(revision)),
+            Some(Once::Before) => unreachable!("only a change with an id was made before"),
+            None => Ok(None),
         }
+    }
+
+    async fn remove_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        _removal: Removal,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError> {
+        let write = Write {
+            key: key.clone(),
+            value: None,
+            expected,
+            id: Some(id.clone()),
+        };
+        let written = self.write(write).await?;
+        Ok(written.expect("a change with an id is always written, was before, or conflicts"))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use trellis_core::ChangeId;
 use trellis_lattice::store::{
     BucketDefaults, BucketName, Change, EmbeddedStore, Expected, Incarnation, JetStreamStore, Key,
-    OpenOptions, PutError, Removal, RewindCause, Store, Update, VALUE_BYTES_MAX, Watch,
-    WatchOptions, update,
+    Once, OpenOptions, PutError, Removal, RewindCause, Store, Update, VALUE_BYTES_MAX, Watch,
+    WatchOptions, update, update_once,
 };
 use trellis_tests::NatsServer;
 
@@ -206,6 +207,112 @@ async fn concurrent_updates_lose_nothing(store: Arc<dyn Store>) {
     assert_eq!(bucket.get(&key("sum")).await.unwrap(), None);
 }
 
+fn change(text: &str) -> ChangeId {
+    ChangeId::new(text).unwrap()
+}
+
+async fn a_late_copy_of_a_change_overwrites_nothing(store: Arc<dyn Store>) {
+    let bucket = store.bucket(&name()).await.unwrap();
+    let at = key("a");
+    let value = async || bucket.get(&at).await.unwrap().map(|entry| entry.value);
+    let put = async |id: &str, value: &'static str, expected| {
+        let id = change(id);
+        bucket.put_once(&id, &at, value.into(), expected).await
+    };
+    let made = |once: Result<Once<u64>, PutError>| matches!(once.unwrap(), Once::Now(_));
+    assert!(made(put("first", "1", Expected::Any).await));
+    assert!(made(put("second", "2", Expected::Any).await));
+    assert!(!made(put("first", "1", Expected::Any).await));
+    assert_eq!(value().await.unwrap(), "2");
+
+    // What was not made can be tried again under its id.
+    let error = put("third", "3", Expected::Absent).await.unwrap_err();
+    let revision = current(error).unwrap().1;
+    let third = put("third", "3", Expected::Revision(revision)).await;
+    assert!(made(third));
+
+    let remove = async |id: &str, expected| {
+        let id = change(id);
+        bucket.remove_once(&id, &at, Removal::Purge, expected).await
+    };
+    assert!(made(remove("fourth", Expected::Any).await));
+    assert!(made(remove("nothing", Expected::Any).await));
+    assert!(made(remove("nothing-again", Expected::Absent).await));
+    assert!(made(put("fifth", "5", Expected::Absent).await));
+    for late in ["third", "fourth", "nothing", "nothing-again"] {
+        assert!(!made(remove(late, Expected::Any).await), "{late}");
+    }
+    assert_eq!(value().await.unwrap(), "5");
+    // Without an id it is as it was.
+    bucket.put(&at, "6".into(), Expected::Any).await.unwrap();
+    bucket.put(&at, "6".into(), Expected::Any).await.unwrap();
+    assert_eq!(value().await.unwrap(), "6");
+}
+
+async fn a_late_copy_of_an_update_changes_nothing(store: Arc<dyn Store>) {
+    let bucket = store.bucket(&name()).await.unwrap();
+    let at = key("words");
+    let with = |word: &'static str| {
+        move |old: Option<&trellis_lattice::store::Entry>| {
+            let text = old.map_or("", |it| std::str::from_utf8(&it.value).unwrap());
+            match text.contains(word) {
+                true => Update::Keep,
+                false => Update::Put(format!("{text}{word}").into()),
+            }
+        }
+    };
+    let add = async |id: &str, word| {
+        let once = update_once(&*bucket, &change(id), &at, with(word)).await;
+        matches!(once.unwrap(), Once::Now(_))
+    };
+    let value = async || bucket.get(&at).await.unwrap().map(|entry| entry.value);
+    assert!(add("a", "A").await);
+    assert!(add("b", "B").await);
+    assert!(!add("a", "A").await);
+    assert_eq!(value().await.unwrap(), "AB");
+    // It was there already, which is made too: a copy does not bring it back.
+    assert!(add("a-again", "A").await);
+    bucket.put(&at, "B".into(), Expected::Any).await.unwrap();
+    for late in ["a", "a-again"] {
+        assert!(!add(late, "A").await, "{late}");
+    }
+    assert_eq!(value().await.unwrap(), "B");
+    // So is what was not there when it should go, and not what could not be done.
+    let other = key("other");
+    let gone = async |id: &str, what: Update| {
+        let once = update_once(&*bucket, &change(id), &other, |_| what.clone()).await;
+        matches!(once.unwrap(), Once::Now(_))
+    };
+    assert!(gone("gone", Update::Keep).await);
+    assert!(!gone("gone", Update::Put("x".into())).await);
+    assert!(gone("declined", Update::Decline).await);
+    assert!(gone("declined", Update::Put("y".into())).await);
+    assert_eq!(bucket.get(&other).await.unwrap().unwrap().value, "y");
+}
+
+async fn copies_of_a_change_at_once_make_it_once(store: Arc<dyn Store>) {
+    let bucket = store.bucket(&name()).await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let bucket = Arc::clone(&bucket);
+            tokio::spawn(async move {
+                let add = |old: Option<&trellis_lattice::store::Entry>| {
+                    Update::Put(format!("{}1", old.map_or(0, |it| it.value.len())).into())
+                };
+                let once = update_once(&*bucket, &change("same"), &key("sum"), add).await;
+                matches!(once.unwrap(), Once::Now(_))
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for task in tasks {
+        made += usize::from(task.await.unwrap());
+    }
+    assert_eq!(made, 1);
+    let sum = bucket.get(&key("sum")).await.unwrap().unwrap();
+    assert_eq!(sum.value, "01");
+}
+
 async fn a_watch_tells_each_change_once(store: Arc<dyn Store>) {
     let bucket = store.bucket(&name()).await.unwrap();
     bucket
@@ -362,6 +469,9 @@ over_both_stores!(
     writes_are_checked,
     listings_are_complete_and_ordered,
     concurrent_updates_lose_nothing,
+    a_late_copy_of_a_change_overwrites_nothing,
+    a_late_copy_of_an_update_changes_nothing,
+    copies_of_a_change_at_once_make_it_once,
     a_watch_tells_each_change_once,
     a_slow_reader_ends_with_what_is_there,
 );

@@ -10,6 +10,7 @@ use trellis_control::{
     encode, success,
 };
 
+use super::state_changes::Asker;
 use super::{LABEL_BYTES_MAX, LABELS_MAX, Machine, id_of};
 use crate::effect::{Effect, ProviderSettings};
 use crate::input::{Envelope, ReplyTo};
@@ -23,12 +24,8 @@ const REGISTRIES_MAX: usize = 1_000;
 
 impl Machine {
     /// Handles one request.
-    pub(super) fn request(
-        &mut self,
-        request: Request,
-        reply: Option<ReplyTo>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn request(&mut self, request: Request, asker: Asker, turn: &mut Turn<'_>) {
+        let Asker { change, reply } = asker;
         if let Some(why) = self.refusal_of(&request) {
             return match is_ours(&request) {
                 true => turn.refuse_ours(reply, ErrorCode::Unavailable, &why),
@@ -53,13 +50,19 @@ impl Machine {
                     self.providers.stop(&id, reply, turn);
                 }
             }
-            Request::LinkPut(link) => self.put_link(link, reply, turn),
-            Request::LinkDelete(deletion) => self.delete_link(deletion, reply, turn),
+            Request::LinkPut(link) => self.put_link(link, Asker { change, reply }, turn),
+            Request::LinkDelete(deletion) => {
+                self.delete_link(deletion, Asker { change, reply }, turn);
+            }
             Request::LinkGet => self.list_links(reply, turn),
             Request::ClaimsGet => self.list_claims(reply, turn),
-            Request::ConfigPut { name, bytes, .. } => self.put_config(name, bytes, reply, turn),
+            Request::ConfigPut { name, bytes, .. } => {
+                self.put_config(name, bytes, Asker { change, reply }, turn);
+            }
             Request::ConfigGet(name) => self.get_config(name, reply, turn),
-            Request::ConfigDelete(name) => self.delete_config(name, reply, turn),
+            Request::ConfigDelete(name) => {
+                self.delete_config(name, Asker { change, reply }, turn);
+            }
             Request::RegistryPut(registries) => put_registries(registries, reply, turn),
             Request::Drain(command) => self.drain(command, reply, turn),
             request @ (Request::Status

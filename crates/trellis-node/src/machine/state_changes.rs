@@ -10,7 +10,7 @@ use trellis_control::{
     Claims, Config, ConfigChanged, ConfigName, CtlResponse, DeleteLink, Event, Link, LinkDeleted,
     LinkSetFailed, REPLY_BYTES_MAX, decode, encode, is_secret_name, success,
 };
-use trellis_core::{ComponentId, with_causes};
+use trellis_core::{ChangeId, ComponentId, with_causes};
 
 use super::{COMPONENTS_MAX, Machine, PROVIDERS_MAX, RETRY_AFTER, STORE_TASKS_MAX};
 use crate::effect::{Effect, LinkAnnouncement, Note, StoreTask, StoreWork};
@@ -33,6 +33,14 @@ pub(crate) struct StateChanges {
     retry_at: Millis,
 }
 
+/// Who asks for a change.
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// By what copies of the request are known.
+    pub(super) change: Option<ChangeId>,
+    pub(super) reply: Option<ReplyTo>,
+}
+
 /// A change that a request asked for.
 #[derive(Debug)]
 struct Asked {
@@ -47,6 +55,19 @@ enum What {
     PutConfig(ConfigName),
     DeleteConfig(ConfigName),
     ReadConfig(ConfigName),
+}
+
+impl What {
+    /// What is said when it is done.
+    fn done(&self) -> &'static str {
+        match self {
+            Self::PutLink(_) => success::LINK_PUT,
+            Self::DeleteLink(_) => success::LINK_DELETED,
+            Self::PutConfig(_) => success::CONFIG_PUT,
+            Self::DeleteConfig(_) => success::CONFIG_DELETED,
+            Self::ReadConfig(_) => success::CONFIG_ABSENT, // a reading is never made before
+        }
+    }
 }
 
 /// What is to be in the state because something was started.
@@ -106,11 +127,16 @@ impl StateChanges {
             }
             let (serial, task) = (turn.next_serial(), ensure.task());
             self.ensuring.insert(serial, ensure);
-            turn.push(Effect::Store(StoreWork { serial, task }));
+            turn.push(Effect::Store(StoreWork {
+                serial,
+                task,
+                change: None,
+            }));
         }
     }
 
-    fn ask(&mut self, what: What, task: StoreTask, reply: Option<ReplyTo>, turn: &mut Turn<'_>) {
+    fn ask(&mut self, what: What, task: StoreTask, asker: Asker, turn: &mut Turn<'_>) {
+        let Asker { change, reply } = asker;
         if self.asked.len() >= STORE_TASKS_MAX {
             let why = format!(
                 "{STORE_TASKS_MAX} changes of the lattice state wait on this host, the most it takes; \
@@ -121,12 +147,16 @@ impl StateChanges {
         }
         let serial = turn.next_serial();
         self.asked.insert(serial, Asked { what, reply });
-        turn.push(Effect::Store(StoreWork { serial, task }));
+        turn.push(Effect::Store(StoreWork {
+            serial,
+            task,
+            change,
+        }));
     }
 }
 
 impl Machine {
-    pub(super) fn put_link(&mut self, link: Link, reply: Option<ReplyTo>, turn: &mut Turn<'_>) {
+    pub(super) fn put_link(&mut self, link: Link, asker: Asker, turn: &mut Turn<'_>) {
         let named = link.source_config.iter().chain(&link.target_config);
         let unseen = named.filter(|name| self.mirror.config(name).is_none());
         let mut unseen_config: Vec<String> = unseen.cloned().collect();
@@ -137,41 +167,31 @@ impl Machine {
             unseen_config,
         };
         self.state_changes
-            .ask(What::PutLink(link), task, reply, turn);
+            .ask(What::PutLink(link), task, asker, turn);
     }
 
-    pub(super) fn delete_link(
-        &mut self,
-        deletion: DeleteLink,
-        reply: Option<ReplyTo>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn delete_link(&mut self, deletion: DeleteLink, asker: Asker, turn: &mut Turn<'_>) {
         let task = StoreTask::DeleteLink(deletion.clone());
         let what = What::DeleteLink(deletion);
-        self.state_changes.ask(what, task, reply, turn);
+        self.state_changes.ask(what, task, asker, turn);
     }
 
     pub(super) fn put_config(
         &mut self,
         name: ConfigName,
         bytes: Bytes,
-        reply: Option<ReplyTo>,
+        asker: Asker,
         turn: &mut Turn<'_>,
     ) {
         let what = What::PutConfig(name.clone());
         let task = StoreTask::PutConfig { name, bytes };
-        self.state_changes.ask(what, task, reply, turn);
+        self.state_changes.ask(what, task, asker, turn);
     }
 
-    pub(super) fn delete_config(
-        &mut self,
-        name: ConfigName,
-        reply: Option<ReplyTo>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn delete_config(&mut self, name: ConfigName, asker: Asker, turn: &mut Turn<'_>) {
         let what = What::DeleteConfig(name.clone());
         let task = StoreTask::DeleteConfig(name);
-        self.state_changes.ask(what, task, reply, turn);
+        self.state_changes.ask(what, task, asker, turn);
     }
 
     /// Reads from the store, so that what another host wrote a moment ago is found; while the store is
@@ -188,7 +208,11 @@ impl Machine {
         }
         let what = What::ReadConfig(name.clone());
         let task = StoreTask::ReadConfig(name);
-        self.state_changes.ask(what, task, reply, turn);
+        let asker = Asker {
+            change: None,
+            reply,
+        };
+        self.state_changes.ask(what, task, asker, turn);
     }
 
     /// Work on the store came out.
@@ -229,6 +253,12 @@ impl Machine {
                     }
                     turn.publish(Event::ConfigDeleted(config_changed(&name)));
                     turn.done(reply, success::CONFIG_DELETED);
+                }
+            }
+            // Whoever made it has told of it, and so may others of what came after it.
+            Outcome::MadeBefore { serial } => {
+                if let Some((what, reply)) = self.take_asked(serial) {
+                    turn.done(reply, what.done());
                 }
             }
             Outcome::ConfigRead { serial, value } => {

@@ -141,7 +141,11 @@ impl Driven {
     pub(crate) fn ask(&mut self, request: Request) -> Vec<Effect> {
         let before = self.effects.len();
         let reply = Some(ReplyTo("inbox".to_owned()));
-        self.input(Input::Request { request, reply });
+        self.input(Input::Request {
+            request,
+            change: None,
+            reply,
+        });
         self.effects[before..].to_vec()
     }
 

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
 use tokio::sync::broadcast;
+use trellis_core::ChangeId;
 use trellis_storage::{Bounds, Changes, Failure};
 
 use super::super::view::Record;
 use super::super::{BucketName, Entry, Expected, Incarnation, Key, VALUE_BYTES_MAX};
 use super::layout;
-use super::tables::{BUCKETS, ENTRIES};
+use super::made::{self, Made};
+use super::tables::{BUCKETS, ENTRIES, MADE};
 
 /// Changes that wait for the disk. At one sync in 5 ms (a common SSD) and 256 changes a sync, the
 /// last of them waits 20 ms.
@@ -47,6 +49,8 @@ pub(super) struct Write {
     pub(super) key: Key,
     pub(super) value: Option<Bytes>,
     pub(super) expected: Expected,
+    /// By what a copy of it is known; whatever has one is written, a removal of nothing too.
+    pub(super) id: Option<ChangeId>,
 }
 
 /// What a change came to.
@@ -56,6 +60,8 @@ pub(super) enum Outcome {
     Done(u64),
     /// There was nothing to do.
     Nothing,
+    /// A change with its id was made before.
+    Before,
     /// What is there is not what was expected.
     Conflict(Option<Entry>),
 }
@@ -93,6 +99,7 @@ impl BucketChanges {
 pub(super) struct Tables<'t> {
     buckets: Table<'t, &'static str, &'static [u8]>,
     entries: Table<'t, &'static [u8], &'static [u8]>,
+    made: Made<'t>,
 }
 
 impl Changes for BucketChanges {
@@ -113,6 +120,7 @@ impl Changes for BucketChanges {
         Ok(Tables {
             buckets: transaction.open_table(BUCKETS)?,
             entries: transaction.open_table(ENTRIES)?,
+            made: transaction.open_table(MADE)?,
         })
     }
 
@@ -160,6 +168,11 @@ impl Write {
         let Some(mut incarnation) = read_incarnation(&tables.buckets, bucket)? else {
             return Ok(Err(NoBucket));
         };
+        if let Some(id) = &self.id
+            && made::contains(&tables.made, bucket, id)?
+        {
+            return Ok(Ok(Outcome::Before));
+        }
         let stored_key = layout::entry_key(bucket, self.key.as_str());
         let current = read_current(&tables.entries, &stored_key, &self.key)?;
         let fits = match (self.expected, &current) {
@@ -170,7 +183,7 @@ impl Write {
         if !fits {
             return Ok(Ok(Outcome::Conflict(current)));
         }
-        if self.value.is_none() && current.is_none() {
+        if self.value.is_none() && current.is_none() && self.id.is_none() {
             return Ok(Ok(Outcome::Nothing));
         }
         incarnation.revision += 1;
@@ -186,6 +199,9 @@ impl Write {
         }
         let stored = layout::bucket_value(&incarnation);
         tables.buckets.insert(bucket.as_str(), &stored[..])?;
+        if let Some(id) = &self.id {
+            made::insert(&mut tables.made, bucket, id)?;
+        }
         Ok(Ok(Outcome::Done(revision)))
     }
 }

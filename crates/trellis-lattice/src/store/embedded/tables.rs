@@ -16,6 +16,9 @@ pub(super) const BUCKETS: TableDefinition<'static, &str, &[u8]> =
 /// The entries of all buckets; see [`super::layout`].
 pub(super) const ENTRIES: TableDefinition<'static, &[u8], &[u8]> =
     TableDefinition::new("trellis-state-entries");
+/// Ids of changes that were made lately; see [`super::made`]. Versions before it made files without.
+pub(super) const MADE: TableDefinition<'static, &[u8], u64> =
+    TableDefinition::new("trellis-state-made");
 
 /// What the file is for.
 pub(super) const SCHEMA: Schema = Schema {

@@ -12,9 +12,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use trellis_core::ChangeId;
 
 use super::super::view::Record;
-use super::super::{BucketName, Key};
+use super::super::{BucketName, CHANGES_REMEMBERED_FOR, Key, Once};
 use super::BucketDefaults;
 use super::api_error::ApiError;
 use crate::lattice::Lattice;
@@ -25,8 +26,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server keeps a consumer that nobody reads: longer than a short interruption, short
 /// enough that a fleet that comes back leaves no pile of them.
 const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(10);
-/// How long a server remembers ids of messages; the default of NATS.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 const HEADER_OPERATION: &str = "KV-Operation";
 const OPERATION_PURGE: &str = "PURGE";
@@ -67,6 +66,9 @@ struct FailureDetail {
 #[derive(Deserialize)]
 struct Acknowledged {
     seq: u64,
+    /// A message with the same id is in the stream already, and this one is not.
+    #[serde(default)]
+    duplicate: bool,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +98,15 @@ pub(super) enum Write {
     Delete,
     /// The marker of a purge, which takes the key's history with it.
     Purge,
+}
+
+/// Under what conditions a change is made.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Conditions<'a> {
+    /// The last change of the key has this revision; 0 says that there is none.
+    pub(super) revision: Option<u64>,
+    /// No change with this id was made before.
+    pub(super) id: Option<&'a ChangeId>,
 }
 
 /// Requests to the JetStream of one domain.
@@ -165,7 +176,7 @@ impl Api {
             "discard": "new",
             "storage": "file",
             "num_replicas": defaults.replicas,
-            "duplicate_window": nanoseconds(DUPLICATE_WINDOW),
+            "duplicate_window": nanoseconds(CHANGES_REMEMBERED_FOR),
             "allow_direct": true,
             "allow_rollup_hdrs": true,
             "deny_delete": true,
@@ -200,18 +211,18 @@ impl Api {
         }))
     }
 
-    /// Publishes a change; returns its revision.
+    /// Publishes a change; returns its revision. Of a repeated one the answer is a success, too.
     pub(super) async fn write(
         &self,
         bucket: &BucketName,
         key: &Key,
-        write: Write,
-        expected_revision: Option<u64>,
-    ) -> Result<u64, ApiError> {
+        write: &Write,
+        conditions: Conditions<'_>,
+    ) -> Result<Once<u64>, ApiError> {
         let subject = format!("{}$KV.{bucket}.{key}", self.put_prefix);
-        let mut fields = Vec::with_capacity(3);
+        let mut fields = Vec::with_capacity(4);
         let (payload, operation) = match write {
-            Write::Put(value) => (value, None),
+            Write::Put(value) => (value.clone(), None),
             Write::Delete => (Bytes::new(), Some("DEL")),
             Write::Purge => (Bytes::new(), Some(OPERATION_PURGE)),
         };
@@ -221,7 +232,10 @@ impl Api {
                 fields.push(("Nats-Rollup", "sub".to_owned()));
             }
         }
-        if let Some(revision) = expected_revision {
+        if let Some(id) = conditions.id {
+            fields.push(("Nats-Msg-Id", id.to_string()));
+        }
+        if let Some(revision) = conditions.revision {
             fields.push(("Nats-Expected-Last-Subject-Sequence", revision.to_string()));
         }
         let mut headers = Headers::new();
@@ -236,7 +250,11 @@ impl Api {
             .lattice
             .request(&subject, Some(headers), payload, REQUEST_TIMEOUT)
             .await?;
-        Ok(decode::<Acknowledged>(&answer.payload)?.seq)
+        let acknowledged: Acknowledged = decode(&answer.payload)?;
+        Ok(match acknowledged.duplicate {
+            true => Once::Before,
+            false => Once::Now(acknowledged.seq),
+        })
     }
 
     /// Makes a consumer that hands out the last message of every key; returns its name.

@@ -11,6 +11,7 @@ const CODE_WRONG_REVISION_SINCE_2_12: u64 = 10_164;
 const CODE_STORE_FAILED: u64 = 10_077;
 const CODES_NO_JETSTREAM: [u64; 2] = [10_039, 10_076];
 const CODES_FULL: [u64; 4] = [10_023, 10_028, 10_047, 10_110];
+const CODE_ID_IN_PROCESS: u64 = 10_158;
 const CODE_TOO_LARGE: u64 = 10_054;
 /// The status of everything that may pass: no leader, no quorum, still starting.
 const STATUS_UNAVAILABLE: u64 = 503;
@@ -58,6 +59,11 @@ impl ApiError {
             self.code(),
             CODE_WRONG_REVISION | CODE_WRONG_REVISION_SINCE_2_12
         )
+    }
+
+    /// Tells whether a message with the same id is being written at this moment.
+    pub(super) fn is_id_in_process(&self) -> bool {
+        self.code() == CODE_ID_IN_PROCESS
     }
 
     pub(super) fn is_too_large(&self) -> bool {

@@ -1,17 +1,19 @@
 //! One bucket in JetStream: reading, and writing with checks.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use trellis_core::ChangeId;
 
 use super::super::view::{Record, entries};
 use super::super::watch::{Watch, WatchOptions};
 use super::super::{
-    Bucket, BucketName, Entry, Expected, Incarnation, Key, PutError, Removal, StoreError,
+    Bucket, BucketName, Entry, Expected, Incarnation, Key, Once, PutError, Removal, StoreError,
     VALUE_BYTES_MAX,
 };
-use super::api::{Api, Write};
+use super::api::{Api, Conditions, Write};
 use super::api_error::ApiError;
 use super::feed::read_all;
 use super::follow::Follower;
@@ -19,6 +21,11 @@ use crate::lattice::RequestError;
 
 /// Attempts to remove whatever is at a key while others write it.
 const REMOVE_ATTEMPTS_MAX: usize = 16;
+
+/// Attempts at a change while the server writes another copy of it, which takes it as long as any write.
+const COPY_ATTEMPTS_MAX: usize = 50;
+/// The wait between two of them.
+const COPY_WAIT: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
 pub(super) struct JetStreamBucket {
@@ -92,33 +99,79 @@ impl JetStreamBucket {
         }
     }
 
-    /// Writes if the last change of `key` has `revision`; `None` says that it has not.
+    /// Writes if the conditions hold; `None` says that the last change of `key` has another revision.
     async fn write(
         &self,
         key: &Key,
-        write: Write,
-        revision: Option<u64>,
-    ) -> Result<Option<u64>, PutError> {
-        match self.api.write(&self.name, key, write, revision).await {
-            Ok(revision) => Ok(Some(revision)),
-            Err(error) if error.is_wrong_revision() => Ok(None),
-            Err(error) => Err(self.write_failed(key, error).await),
+        write: &Write,
+        conditions: Conditions<'_>,
+    ) -> Result<Option<Once<u64>>, PutError> {
+        let mut attempts = 1;
+        loop {
+            match self.api.write(&self.name, key, write, conditions).await {
+                Ok(once) => return Ok(Some(once)),
+                Err(error) if error.is_wrong_revision() => return Ok(None),
+                Err(error) if error.is_id_in_process() && attempts < COPY_ATTEMPTS_MAX => {
+                    attempts += 1;
+                    tokio::time::sleep(COPY_WAIT).await;
+                }
+                Err(error) => return Err(self.write_failed(key, error).await),
+            }
         }
     }
 
-    /// Writes where nothing is, or something deleted.
-    async fn put_absent(&self, key: &Key, value: Bytes) -> Result<u64, PutError> {
-        if let Some(revision) = self.write(key, Write::Put(value.clone()), Some(0)).await? {
-            return Ok(revision);
-        }
-        let marker = match self.last(key).await? {
-            Some(record) if record.value.is_none() => record.revision,
-            _ => return Err(self.conflict(key).await),
+    /// Writes if what is at `key` is as `expected`.
+    async fn write_over(
+        &self,
+        key: &Key,
+        write: Write,
+        expected: Expected,
+        id: Option<&ChangeId>,
+    ) -> Result<Once<u64>, PutError> {
+        let revision = match expected {
+            Expected::Any => None,
+            Expected::Absent => Some(0),
+            Expected::Revision(revision) => Some(revision),
         };
-        match self.write(key, Write::Put(value), Some(marker)).await? {
-            Some(revision) => Ok(revision),
-            None => Err(self.conflict(key).await),
+        if let Some(once) = self.write(key, &write, Conditions { revision, id }).await? {
+            return Ok(once);
         }
+        // Absent is also what was deleted.
+        if expected == Expected::Absent
+            && let Some(record) = self.last(key).await?
+            && record.value.is_none()
+        {
+            let revision = Some(record.revision);
+            if let Some(once) = self.write(key, &write, Conditions { revision, id }).await? {
+                return Ok(once);
+            }
+        }
+        Err(self.conflict(key).await)
+    }
+
+    async fn put_over(
+        &self,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+        id: Option<&ChangeId>,
+    ) -> Result<Once<u64>, PutError> {
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(PutError::TooLarge {
+                key: key.clone(),
+                bytes: value.len(),
+                bytes_max: VALUE_BYTES_MAX,
+            });
+        }
+        self.write_over(key, Write::Put(value), expected, id).await
+    }
+}
+
+/// The marker of a removal.
+fn marker(removal: Removal) -> Write {
+    match removal {
+        Removal::Delete => Write::Delete,
+        Removal::Purge => Write::Purge,
     }
 }
 
@@ -140,22 +193,34 @@ impl Bucket for JetStreamBucket {
     }
 
     async fn put(&self, key: &Key, value: Bytes, expected: Expected) -> Result<u64, PutError> {
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(PutError::TooLarge {
+        match self.put_over(key, value, expected, None).await? {
+            Once::Now(revision) => Ok(revision),
+            Once::Before => Err(PutError::Unknown {
                 key: key.clone(),
-                bytes: value.len(),
-                bytes_max: VALUE_BYTES_MAX,
-            });
+                source: "the server calls a change without an id a repeated one".into(),
+            }),
         }
-        let revision = match expected {
-            Expected::Absent => return self.put_absent(key, value).await,
-            Expected::Any => None,
-            Expected::Revision(revision) => Some(revision),
-        };
-        match self.write(key, Write::Put(value), revision).await? {
-            Some(revision) => Ok(revision),
-            None => Err(self.conflict(key).await),
-        }
+    }
+
+    async fn put_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        value: Bytes,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError> {
+        self.put_over(key, value, expected, Some(id)).await
+    }
+
+    async fn remove_once(
+        &self,
+        id: &ChangeId,
+        key: &Key,
+        removal: Removal,
+        expected: Expected,
+    ) -> Result<Once<u64>, PutError> {
+        self.write_over(key, marker(removal), expected, Some(id))
+            .await
     }
 
     async fn remove(
@@ -181,13 +246,13 @@ impl Bucket for JetStreamBucket {
                     })
                 };
             };
-            let write = match removal {
-                Removal::Delete => Write::Delete,
-                Removal::Purge => Write::Purge,
+            let conditions = Conditions {
+                revision: Some(entry.revision),
+                id: None,
             };
-            let removed = self.write(key, write, Some(entry.revision)).await?;
-            if removed.is_some() {
-                return Ok(removed);
+            let removed = self.write(key, &marker(removal), conditions).await?;
+            if let Some(Once::Now(revision)) = removed {
+                return Ok(Some(revision));
             }
         }
         Err(self.conflict(key).await)

@@ -359,7 +359,14 @@ impl World {
             .checks
             .delivered(host, it.run, &request, self.store.wipes);
         let reply = Some(ReplyTo(number.to_string()));
-        self.feed(host, Input::Request { request, reply });
+        self.feed(
+            host,
+            Input::Request {
+                request,
+                change: None,
+                reply,
+            },
+        );
     }
 
     /// Hands an input to a machine and carries out what it decides.
