@@ -6,6 +6,7 @@ mod error_class;
 mod error_text;
 mod ids;
 mod limits;
+mod reply_subject;
 mod wit_name;
 
 pub use error_class::ErrorClass;
@@ -14,4 +15,5 @@ pub use ids::{
     ApplicationName, ChangeId, ComponentId, IdError, LatticeName, LinkName, derived_part,
 };
 pub use limits::{Limits, Reuse, WIRE_BYTES_MAX};
+pub use reply_subject::takes_answers;
 pub use wit_name::{WitInterface, WitNameError};

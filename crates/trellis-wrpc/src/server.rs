@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trellis_core::ErrorClass;
+use trellis_core::{ErrorClass, takes_answers};
 
 use crate::call_error::CallError;
 use crate::call_state::{Accepted, CallState, Dialect, Piece, Side, window_of};
@@ -266,7 +266,8 @@ fn open(inner: &Inner, message: Message) -> Option<(Arc<OpenCall>, Invocation)> 
         headers,
         ..
     } = message;
-    let control: Subject = reply?; // who wants no answer did not mean wRPC
+    // Who wants no answer, or not where answers go, did not mean wRPC.
+    let control: Subject = reply.filter(|it| takes_answers(it))?;
     let shared = &inner.transport.shared;
     let now = Instant::now();
     let note = Note::read(headers.as_ref());

@@ -15,7 +15,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use trellis_core::ErrorClass;
+use trellis_core::{ErrorClass, takes_answers};
 
 use crate::call_error::CallError;
 use crate::call_state::{Accepted, Bounds, CallState, Dialect, Piece, Side, window_of};
@@ -178,7 +178,8 @@ impl Shared {
     }
 
     /// Gives a message to its call. Never waits: what a call cannot hold is the failure of that call.
-    fn route(self: &Arc<Self>, message: Message) {
+    fn route(self: &Arc<Self>, mut message: Message) {
+        message.reply = message.reply.filter(|it| takes_answers(it));
         let rest = message.subject.strip_prefix(self.inbox.as_str());
         let Some(rest) = rest.and_then(|rest| rest.strip_prefix('.')) else {
             return;

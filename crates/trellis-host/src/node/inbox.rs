@@ -2,7 +2,7 @@
 
 use futures_util::stream::{SelectAll, StreamExt};
 use trellis_control::{Auctions, HostId, Request, Subjects, change_id};
-use trellis_core::with_causes;
+use trellis_core::{takes_answers, with_causes};
 use trellis_lattice::{Lattice, Message, SubscribeError, Subscription};
 use trellis_node::{Envelope, Input, ReplyTo};
 
@@ -98,9 +98,9 @@ impl Node {
     }
 }
 
-/// Reads a request.
+/// Reads a request. An answer to where nobody waits for one is not sent.
 pub(super) fn read(subjects: &Subjects, message: Message) -> Input {
-    let reply = message.reply.map(ReplyTo);
+    let reply = message.reply.filter(|it| takes_answers(it)).map(ReplyTo);
     match Request::decode(subjects, &message.subject, &message.payload) {
         Ok(request) => Input::Request {
             request,
