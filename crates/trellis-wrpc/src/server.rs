@@ -198,15 +198,15 @@ async fn serve_all<H: Handler>(
 /// The client forgets a subscription when it has written its end, not when the server has read it,
 /// so what comes in between would be lost. Asking for a last number of messages makes both sides
 /// agree on the last one. Where so many do not come, nothing is on the way, and the plain end is safe.
+///
+/// While there is no connection the client takes no commands once its queue is full, and nothing is on
+/// the way: dropping the subscription ends it then.
 async fn leave(subscription: &mut Subscriber, received: u64, mut take: impl FnMut(Message)) {
     let until = Instant::now() + LEAVE_MAX;
-    if subscription
-        .unsubscribe_after(received + IN_FLIGHT_MAX)
-        .await
-        .is_err()
-    {
-        return; // the connection was closed
-    }
+    let last = subscription.unsubscribe_after(received + IN_FLIGHT_MAX);
+    let Ok(Ok(())) = timeout_at(until.into(), last).await else {
+        return; // the connection is lost, or was closed
+    };
     loop {
         let quiet = until.min(Instant::now() + QUIET);
         match timeout_at(quiet.into(), subscription.next()).await {
@@ -215,11 +215,11 @@ async fn leave(subscription: &mut Subscriber, received: u64, mut take: impl FnMu
             Err(_) => break,
         }
     }
-    if subscription.drain().await.is_err() {
-        return;
-    }
-    // While disconnected the end does not come; then nothing else comes either.
     let until = Instant::now() + LEAVE_MAX;
+    let Ok(Ok(())) = timeout_at(until.into(), subscription.drain()).await else {
+        return;
+    };
+    // While disconnected the end does not come; then nothing else comes either.
     while let Ok(Some(message)) = timeout_at(until.into(), subscription.next()).await {
         take(message);
     }

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use trellis_core::ErrorClass;
 use trellis_tests::NatsServer;
-use trellis_wrpc::{CallError, CallOptions, Config, Invocation, Offer, Reply, ServerConfig};
+use trellis_wrpc::{
+    CallError, CallOptions, Config, Export, Invocation, Offer, Reply, ServerConfig,
+};
 
-use crate::support::{Host, class, connect, echo, round_trip, soon, target, within};
+use crate::support::{Host, INSTANCE, class, connect, echo, round_trip, soon, target, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_that_nobody_serves_is_unavailable_at_once_and_did_not_run() {
@@ -262,4 +264,23 @@ async fn a_stop_waits_for_the_grace_and_then_ends_calls_as_unavailable() {
         class(client.call("hang", "x").await),
         ErrorClass::Unavailable
     );
+}
+
+/// More than the client of NATS queues commands: each function that goes out of service is two.
+const FUNCTIONS: usize = 2_100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_of_many_functions_stops_while_there_is_no_server() {
+    let mut nats = NatsServer::start();
+    let host = Host::start(&nats, "a").await;
+    let mut served = Vec::new();
+    for number in 0..FUNCTIONS {
+        let export = Export::new("lat", "comp", INSTANCE, &format!("f{number}")).unwrap();
+        served.push(host.server.serve(&export, echo).await.unwrap());
+    }
+    host.transport.settle().await.unwrap();
+    nats.kill();
+    within(async { while host.transport.settle().await.is_ok() {} }).await;
+    let left = within(host.server.stop(Duration::from_secs(1))).await;
+    assert_eq!(left, 0);
 }
