@@ -228,7 +228,10 @@ mod tests {
             ..HostInventory::default()
         };
         let source = HostId::new(host).unwrap();
-        News(CloudEvent::now(&source, Event::HostHeartbeat(inventory)))
+        News {
+            event: CloudEvent::now(&source, Event::HostHeartbeat(inventory)),
+            is_ours: true,
+        }
     }
 
     #[test]

@@ -339,6 +339,7 @@ mod tests {
             name: "default".to_owned(),
             wit_namespace: "acme".to_owned(),
             wit_package: "shop".to_owned(),
+            target: None,
         });
         // Each is made, those too that find everything as wanted; the last ones are what stays.
         let made = [

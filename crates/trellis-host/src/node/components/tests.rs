@@ -85,7 +85,11 @@ impl Lab {
 
     async fn ask(&mut self, request: Request) {
         let reply = None;
-        self.node.input(Input::Request { request, reply });
+        self.node.input(Input::Request {
+            request,
+            reply,
+            change: None,
+        });
         self.carry_out().await;
     }
 
