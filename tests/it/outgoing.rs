@@ -46,16 +46,19 @@ impl Server {
     }
 }
 
+/// Components that send requests: one of WASI 0.2 and one of 0.3.
+const SENDERS: [&str; 2] = ["misbehaver", "misbehaver_p3"];
+
 /// A host with a component that sends requests, allowed what `allow` says, and one that answers as `inside.test`.
-fn host(allow: Option<&str>, limits: Value) -> Host {
+fn host(module: &str, allow: Option<&str>, limits: Value) -> Host {
     let trellis = Trellis::new();
-    let mut sender = Entry::new("sender", "misbehaver").limits(limits);
+    let mut sender = Entry::new("sender", module).limits(limits);
     if let Some(allow) = allow {
-        sender = sender.link(
-            "client",
-            "wasi:http/outgoing-handler",
-            json!({ "allow": allow }),
-        );
+        let interface = match module {
+            "misbehaver" => "wasi:http/outgoing-handler",
+            _ => "wasi:http/client",
+        };
+        sender = sender.link("client", interface, json!({ "allow": allow }));
     }
     let manifest = Application::new("out")
         .component(sender)
@@ -75,50 +78,78 @@ fn send(host: &Host, url: &str) -> Response {
     )
 }
 
-fn assert_denied(answer: &Response) {
+fn assert_fails(answer: &Response, code: &str) {
     let text = answer.text();
     assert_eq!(answer.status, 502, "{text}");
-    assert!(text.contains("HttpRequestDenied"), "{text}");
+    assert!(text.contains(code), "{text}");
+}
+
+fn assert_denied(answer: &Response) {
+    assert_fails(answer, "HttpRequestDenied");
 }
 
 #[test]
 fn nothing_goes_out_without_a_link() {
-    let (server, host) = (Server::start(), host(None, json!({})));
-    assert_denied(&send(&host, &format!("http://{}/", server.address)));
-    assert_eq!(server.connections(), 0);
+    for sender in SENDERS {
+        let (server, host) = (Server::start(), host(sender, None, json!({})));
+        assert_denied(&send(&host, &format!("http://{}/", server.address)));
+        assert_eq!(server.connections(), 0, "{sender}");
+    }
 }
 
 #[test]
 fn a_link_opens_what_it_names_and_nothing_else() {
-    let (server, other) = (Server::start(), Server::start());
-    let host = host(Some(&format!("http://{}", server.address)), json!({}));
-    let answer = send(&host, &format!("http://{}/", server.address));
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (200, "from outside\n")
-    );
-    assert_denied(&send(&host, &format!("http://{}/", other.address)));
-    assert_denied(&send(&host, "http://example.test/"));
-    assert_eq!((server.connections(), other.connections()), (1, 0));
+    for sender in SENDERS {
+        let (server, other) = (Server::start(), Server::start());
+        let allow = format!("http://{}", server.address);
+        let host = host(sender, Some(&allow), json!({}));
+        let answer = send(&host, &format!("http://{}/", server.address));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "from outside\n"),
+            "{sender}"
+        );
+        assert_denied(&send(&host, &format!("http://{}/", other.address)));
+        assert_denied(&send(&host, "http://example.test/"));
+        assert_eq!((server.connections(), other.connections()), (1, 0));
+    }
+}
+
+#[test]
+fn a_component_learns_that_nobody_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    for sender in SENDERS {
+        let host = host(sender, Some(&format!("http://{address}")), json!({}));
+        let answer = send(&host, &format!("http://{address}/"));
+        assert_fails(&answer, "ConnectionRefused");
+    }
 }
 
 #[test]
 fn a_component_of_the_same_host_is_reached_without_a_socket() {
-    // Not one connection is granted, and no resolver knows the name: only a call within the host can succeed.
-    let host = host(Some("inside.test:*"), json!({ "outgoingConnections": 0 }));
-    let port = host.address().port();
-    let answer = send(&host, &format!("http://inside.test:{port}/"));
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (200, "Hello from Trellis!\n")
-    );
+    for sender in SENDERS {
+        // Not one connection is granted, and no resolver knows the name: only a call within the host can succeed.
+        let limits = json!({ "outgoingConnections": 0 });
+        let host = host(sender, Some("inside.test:*"), limits);
+        let port = host.address().port();
+        let answer = send(&host, &format!("http://inside.test:{port}/"));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "Hello from Trellis!\n"),
+            "{sender}"
+        );
+    }
 }
 
 #[test]
 fn a_component_of_the_same_host_is_denied_without_a_link_too() {
-    let host = host(Some("other.test"), json!({}));
-    assert_denied(&send(
-        &host,
-        &format!("http://inside.test:{}/", host.address().port()),
-    ));
+    for sender in SENDERS {
+        let host = host(sender, Some("other.test"), json!({}));
+        assert_denied(&send(
+            &host,
+            &format!("http://inside.test:{}/", host.address().port()),
+        ));
+    }
 }

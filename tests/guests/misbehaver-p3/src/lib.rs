@@ -20,6 +20,7 @@
 //! | `/halt` | traps in the middle of its answer |
 //! | `/state` | counts the requests that this instance has seen |
 //! | `/big?mib=N` | streams N MiB |
+//! | `/outgoing?url=U` | sends a GET to U and passes the answer on; 502 and the error code where there is none |
 //! | `/error` | answers with an error instead of a response |
 //! | `/log` | writes one line each to stdout and stderr |
 
@@ -27,7 +28,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasip3::clocks::monotonic_clock;
-use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response};
+use wasip3::http::client;
+use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use wasip3::wit_bindgen::{FutureReader, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
@@ -74,6 +76,7 @@ impl wasip3::exports::http::handler::Guest for Misbehaver {
             "/halt" => halt(),
             "/state" => text(format!("{}\n", SEEN.fetch_add(1, Ordering::Relaxed) + 1)),
             "/big" => big(number(query, "mib")),
+            "/outgoing" => outgoing(query.strip_prefix("url=").unwrap_or_default()).await,
             "/error" => Err(ErrorCode::InternalError(Some("asked to fail".into()))),
             "/log" => log(),
             other => not_found(other),
@@ -258,6 +261,32 @@ fn echo(request: Request, target: &str) -> Result<Response, ErrorCode> {
     let (body, trailers) = Request::consume_body(request, received);
     let (response, _sent) = Response::new(headers, Some(body), trailers);
     Ok(response)
+}
+
+async fn outgoing(url: &str) -> Result<Response, ErrorCode> {
+    let address = url.strip_prefix("http://").unwrap_or(url);
+    let (authority, path) = address.split_once('/').unwrap_or((address, ""));
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (request, _sent) = Request::new(Fields::new(), None, trailers, None);
+    let invalid = |()| ErrorCode::HttpRequestUriInvalid;
+    request.set_scheme(Some(&Scheme::Http)).map_err(invalid)?;
+    request.set_authority(Some(authority)).map_err(invalid)?;
+    let path = format!("/{path}");
+    request.set_path_with_query(Some(&path)).map_err(invalid)?;
+    match client::send(request).await {
+        Ok(response) => {
+            let (_, received) = wit_future::new(|| Ok(()));
+            let (body, trailers) = Response::consume_body(response, received);
+            let (response, _sent) = Response::new(Fields::new(), Some(body), trailers);
+            Ok(response)
+        }
+        Err(code) => {
+            let response = text(format!("{code:?}\n"))?;
+            // Refused only for codes outside 100 to 599.
+            let _ = response.set_status_code(502);
+            Ok(response)
+        }
+    }
 }
 
 fn method(method: &Method) -> String {

@@ -197,7 +197,11 @@ impl client::HostWithStore<State> for Http {
             .map_err(trap)?;
         let theirs = store.with_getter::<WasiHttp>(State::http);
         let sent = <WasiHttp as client::HostWithStore<State>>::send(&theirs, request).await;
-        store.with(|store| without_body(store, sent?)).map_err(trap)
+        // Not inside of the closure: there an error code would become a trap.
+        let response = sent?;
+        store
+            .with(|store| without_body(store, response))
+            .map_err(trap)
     }
 }
 
