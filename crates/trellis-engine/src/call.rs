@@ -112,12 +112,13 @@ impl Generation {
         let mut permit = Permit::enter(self.clone(), deadline).await?;
         let tally = permit.take_tally();
         let meter = CpuMeter::new(&self.figures);
+        let flavour = self.compiled().flavour;
         let call = async {
             let (mut live, func) = self.begin(function, &meter, deadline).await?;
             let called = func.call_async(&mut live.store, params, results).await;
             self.end(live, called)
         };
-        let result = Guarded::new(pin!(call), meter.clone(), deadline).await;
+        let result = Guarded::new(pin!(call), flavour, meter.clone(), deadline).await;
         count(tally, &result);
         result
     }
@@ -196,6 +197,7 @@ impl Permit {
         let tally = self.take_tally();
         let generation = &self.generation;
         let meter = CpuMeter::new(&generation.figures);
+        let flavour = generation.compiled().flavour;
         let call = async {
             let (mut live, func) = generation.begin(function, &meter, deadline).await?;
             let params = Lowered {
@@ -207,7 +209,7 @@ impl Permit {
             let called = invoke(func, &mut live.store, function.result_slots, params).await;
             generation.end(live, called)
         };
-        let result = Guarded::new(pin!(call), meter.clone(), deadline).await;
+        let result = Guarded::new(pin!(call), flavour, meter.clone(), deadline).await;
         count(tally, &result);
         result
     }

@@ -329,7 +329,8 @@ async fn warm(generation: &Arc<Generation>) -> Result<(), DeployError> {
     meter.reset();
     let start = generation.pool.instantiate(&meter);
     let deadline = Deadline::start(generation.pool.limits().deadline);
-    let live = Guarded::new(std::pin::pin!(start), meter.clone(), deadline)
+    let flavour = generation.compiled().flavour;
+    let live = Guarded::new(std::pin::pin!(start), flavour, meter.clone(), deadline)
         .await
         .map_err(|source| DeployError::Start {
             id: generation.id.clone(),

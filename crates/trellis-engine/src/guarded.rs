@@ -10,6 +10,8 @@ use trellis_core::ErrorClass;
 
 use crate::call_error::CallError;
 use crate::cpu_meter::CpuMeter;
+use crate::event_loop;
+use crate::settings::Flavour;
 
 pin_project_lite::pin_project! {
     /// Polls a guest under a meter and ends it at a deadline. Dropping it drops the guest's store,
@@ -20,6 +22,7 @@ pin_project_lite::pin_project! {
     pub(crate) struct Guarded<F> {
         #[pin]
         future: F,
+        flavour: Flavour,
         meter: Arc<CpuMeter>,
         deadline: Deadline,
         timer: Option<Pin<Box<Sleep>>>,
@@ -27,9 +30,16 @@ pin_project_lite::pin_project! {
 }
 
 impl<F> Guarded<F> {
-    pub(crate) fn new(future: F, meter: Arc<CpuMeter>, deadline: Deadline) -> Self {
+    /// Guards `future`, which polls a store of `flavour`.
+    pub(crate) fn new(
+        future: F,
+        flavour: Flavour,
+        meter: Arc<CpuMeter>,
+        deadline: Deadline,
+    ) -> Self {
         Self {
             future,
+            flavour,
             meter,
             deadline,
             timer: None,
@@ -46,7 +56,9 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         this.meter.enter();
+        let inside = event_loop::enter(*this.flavour);
         let poll = this.future.poll(context);
+        drop(inside);
         this.meter.leave();
         if poll.is_ready() {
             return poll;

@@ -28,10 +28,8 @@ use crate::call_error::CallError;
 use crate::capability::Capability;
 use crate::compile::Compiled;
 use crate::component::{ComponentHandle, Generation, Permit};
-use crate::event_loop::Imported;
 use crate::exports::{ExportedFunction, UnsupportedType, plan_of_link, slots};
 use crate::guarded::Deadline;
-use crate::settings::Flavour;
 use crate::state::State;
 use crate::wire::{Buffer, Direction, HEAP, Lifted, Lowered, Payload};
 
@@ -39,7 +37,6 @@ use crate::wire::{Buffer, Direction, HEAP, Lifted, Lowered, Payload};
 pub struct Link {
     slot: Arc<LinkSlot>,
     functions: Vec<Arc<Function>>,
-    has_event_loop: bool,
 }
 
 /// A function as the caller imports it.
@@ -88,11 +85,7 @@ impl Link {
                 }
             }
         }
-        Ok(Self {
-            slot,
-            functions,
-            has_event_loop: caller.flavour == Flavour::Concurrent,
-        })
+        Ok(Self { slot, functions })
     }
 
     /// Links the import `import` of `caller` to `target`, which exports it as `interface`, for good.
@@ -124,7 +117,6 @@ impl Capability for Link {
             let linked = LinkedFunction {
                 slot: self.slot.clone(),
                 function: function.clone(),
-                has_event_loop: self.has_event_loop,
                 resolved: ArcSwapOption::empty(),
             };
             define(&mut instance, Arc::new(linked))?;
@@ -186,7 +178,6 @@ fn define_as<const P: usize, const R: usize>(
 struct LinkedFunction {
     slot: Arc<LinkSlot>,
     function: Arc<Function>,
-    has_event_loop: bool,
     resolved: ArcSwapOption<Resolved>,
 }
 
@@ -214,8 +205,7 @@ impl LinkedFunction {
         params: Buffer,
         expires: Instant,
     ) -> wasmtime::Result<Lowered<R>> {
-        let call = self.call(Payload::Lifted(params), expires);
-        let payload = Imported::new(call, self.has_event_loop).await?;
+        let payload = self.call(Payload::Lifted(params), expires).await?;
         Ok(Lowered {
             plan: self.plan().clone(),
             direction: Direction::Results,

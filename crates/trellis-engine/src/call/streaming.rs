@@ -173,7 +173,8 @@ async fn run(
         generation.end(live, ran)
     };
     let mut work = pin!(work);
-    let end = Guarded::new(work.as_mut(), meter.clone(), deadline).await;
+    let flavour = generation.compiled().flavour;
+    let end = Guarded::new(work.as_mut(), flavour, meter.clone(), deadline).await;
     count(tally, &end);
     if let (Err(error), Some(life)) = (&end, life.get()) {
         // Before the store goes, so that its streams break with the reason.

@@ -30,6 +30,7 @@ use super::sequential::answered_with_error;
 use crate::call_error::CallError;
 use crate::component::{Generation, Permit};
 use crate::cpu_meter::CpuMeter;
+use crate::event_loop;
 use crate::guarded::Deadline;
 use crate::instance_pool::{HttpGuest, Live};
 use crate::state::State;
@@ -84,6 +85,10 @@ async fn start(generation: &Arc<Generation>, job: Job) -> bool {
         return false;
     }
     let mut driver = Box::pin(drive(generation.clone(), idle, Some(job)));
+    if event_loop::is_inside() {
+        tokio::spawn(driver);
+        return false;
+    }
     let first = std::future::poll_fn(|context| Poll::Ready(driver.as_mut().poll(context))).await;
     if first.is_pending() {
         tokio::spawn(driver);

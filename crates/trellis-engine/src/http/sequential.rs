@@ -25,9 +25,10 @@ pub(crate) fn serve(permit: Permit, deadline: Deadline, request: Request<WasiBod
     let slot = Arc::<AnswerSlot>::default();
     let generation = permit.generation.clone();
     let meter = CpuMeter::new(&generation.figures);
+    let flavour = generation.compiled().flavour;
     let call = run(permit, request, meter.clone(), slot.clone());
     Serving {
-        task: Some(Box::pin(Guarded::new(call, meter, deadline))),
+        task: Some(Box::pin(Guarded::new(call, flavour, meter, deadline))),
         slot,
         generation,
     }

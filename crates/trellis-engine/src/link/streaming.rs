@@ -9,7 +9,6 @@ use wasmtime::component::LinkerInstance;
 use super::{LinkedFunction, Route, remote};
 use crate::call_error::CallError;
 use crate::component::Permit;
-use crate::event_loop::Imported;
 use crate::guarded::Deadline;
 use crate::state::State;
 use crate::streams::{Handles, Inlets, Life, Origin, Outbound, take_all};
@@ -63,7 +62,7 @@ impl LinkedFunction {
     ) -> wasmtime::Result<Lowered<R>> {
         let begun = begun?;
         let call = self.call_streaming(Payload::Lifted(params), begun.outbound, begun.expires);
-        let (payload, origin) = Imported::new(call, self.has_event_loop).await?;
+        let (payload, origin) = call.await?;
         Ok(Lowered {
             plan: self.plan().clone(),
             direction: Direction::Results,

@@ -7,6 +7,7 @@ mod exports;
 mod http_raw;
 mod limits;
 mod links;
+mod local_http;
 mod reuse;
 mod streams;
 mod support;

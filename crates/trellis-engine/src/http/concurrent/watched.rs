@@ -9,7 +9,9 @@ use std::time::Instant;
 use super::job::{Tickets, lock};
 use super::{DriverCount, End};
 use crate::cpu_meter::CpuMeter;
+use crate::event_loop;
 use crate::instance_pool::Live;
+use crate::settings::Flavour;
 
 /// The work of a driver under its meter, with the deadlines of its requests.
 pub(super) struct Watched<'a, F> {
@@ -26,11 +28,13 @@ impl<F: Future<Output = Result<Live, End>>> Future for Watched<'_, F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.meter.enter();
+        let inside = event_loop::enter(Flavour::Concurrent);
         let mut poll = this.work.as_mut().poll(context);
         if poll.is_pending() && !this.count.waited.swap(true, SeqCst) {
             // The guest waits: from now on it may take other requests, beginning with this poll.
             poll = this.work.as_mut().poll(context);
         }
+        drop(inside);
         this.meter.leave();
         if poll.is_ready() {
             return poll;
