@@ -132,6 +132,14 @@ impl State {
         Some(piece)
     }
 
+    /// Drops what nobody will read; the guest may hold its end for longer.
+    fn clear(&mut self) {
+        self.first = Bytes::new();
+        self.pieces = VecDeque::new();
+        self.tail = BytesMut::new();
+        self.waiting = 0;
+    }
+
     fn length_is_right(&self) -> bool {
         self.length.is_none_or(|length| length == self.written)
     }
@@ -353,7 +361,30 @@ impl Drop for BodyReader {
         if let Some(pipe) = &self.0 {
             let mut state = pipe.lock();
             state.reader_is_gone = true;
+            state.clear();
             wake(state.writer.take(), state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_outlives_its_reader_holds_nothing_of_the_body() {
+        let (writer, reader) = body_pipe(None);
+        let mut stream = writer.open().expect("the first stream");
+        for piece in [BODY_WRITE_BYTES_MAX - 1, BODY_WRITE_BYTES_MAX] {
+            stream.write(vec![0; piece].into()).expect("there is room");
+        }
+        let pipe = writer.0.clone().expect("it is not finished");
+        assert!(pipe.lock().is_full());
+        drop(reader);
+        let state = pipe.lock();
+        assert_eq!(
+            (state.first.len(), state.pieces.len(), state.tail.capacity()),
+            (0, 0, 0)
+        );
     }
 }

@@ -13,21 +13,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::{Request, Response};
 use slab::Slab;
+use trellis_core::ErrorClass;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTableError};
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
-use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpCtxView};
 
-use self::fields::Fields;
+use self::fields::{Fields, HeldMap};
 use self::incoming::{IncomingBody, IncomingRequest};
 use self::outgoing::OutgoingResponse;
 use super::body_pipe::{BodyReader, BodyWriter};
+use crate::call_error::CallError;
 use crate::state::State;
 
 /// The most that the headers of one `fields` may take, as wasmtime-wasi-http counts it: names and
 /// values with what they cost in memory.
 pub(crate) const FIELDS_BYTES_MAX: usize = 128 << 10;
+
+/// What all `fields` of a store may take together, those of answers that were not sent included: a
+/// hundred times what a handler with many headers holds, and 128 `fields` of the greatest size.
+const FIELDS_HELD_BYTES_MAX: usize = 16 << 20;
+
+/// Answers with a body that a store may hold unsent. A handler sends one for each request; each may
+/// have 2 MiB of its body waiting.
+const ANSWERS_UNSENT_MAX: u32 = 16;
+
+/// Requests of its own that a store may hold unsent. They leave the store when they are sent; each may
+/// have headers of `FIELDS_BYTES_MAX` and 2 MiB of its body waiting.
+const REQUESTS_UNSENT_MAX: u32 = 32;
 
 /// Marks the numbers of resources that are in our tables, where a type has resources in both.
 const OURS: u32 = 1 << 31;
@@ -59,6 +73,12 @@ pub(crate) struct Tables {
     responses: Slab<OutgoingResponse>,
     outgoing_bodies: Slab<BodyWriter>,
     outparams: Slab<Arc<AnswerSlot>>,
+    /// What the headers in `fields` and `responses` take, or more.
+    fields_bytes: usize,
+    /// How many of `responses` have a body.
+    answers_unsent: u32,
+    /// How many requests the guest has made and not sent; they are in the table of wasmtime.
+    requests_unsent: u32,
 }
 
 impl Tables {
@@ -86,13 +106,61 @@ impl Tables {
             body.forsake();
         }
     }
+
+    /// Counts `bytes` of headers more.
+    ///
+    /// # Errors
+    /// When they are more than a store may hold.
+    fn hold_fields(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.fields_bytes += bytes; // at most 128 KiB for each handle
+        if self.fields_bytes > FIELDS_HELD_BYTES_MAX {
+            return Err(holds_too_much(format_args!(
+                "headers of {} MiB in its fields",
+                FIELDS_HELD_BYTES_MAX >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes a response out of the table, with what it counted for.
+    fn remove_response(&mut self, number: u32) -> wasmtime::Result<OutgoingResponse> {
+        let response = remove(&mut self.responses, number)?;
+        self.fields_bytes -= response.headers.bytes;
+        self.answers_unsent -= u32::from(response.body.is_some());
+        Ok(response)
+    }
+
+    /// Takes `fields` out of the table, with what they counted for.
+    fn remove_fields(&mut self, number: u32) -> wasmtime::Result<Fields> {
+        let fields = remove(&mut self.fields, number)?;
+        self.fields_bytes -= fields.bytes();
+        Ok(fields)
+    }
+}
+
+/// Adds one to what is `held`.
+///
+/// # Errors
+/// When those are more than `most`.
+fn hold(held: &mut u32, most: u32, what: &str) -> wasmtime::Result<()> {
+    *held += 1;
+    if *held > most {
+        return Err(holds_too_much(format_args!("{most} {what}")));
+    }
+    Ok(())
+}
+
+/// Ends a guest that has the host hold memory for it, outside of the memory that it is given.
+fn holds_too_much(what: std::fmt::Arguments<'_>) -> wasmtime::Error {
+    let text = format!("the component holds more than {what}, which is the most at a time");
+    CallError::new(ErrorClass::Trap, text).into()
 }
 
 /// Adds the interfaces to a linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
     http::types::add_to_linker::<_, Served>(linker, &(&options).into(), State::served)?;
-    http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, State::http)
+    http::outgoing_handler::add_to_linker::<_, Served>(linker, State::served)
 }
 
 struct Served;
@@ -110,18 +178,19 @@ pub(crate) struct ServedView<'a> {
 
 impl ServedView<'_> {
     /// Takes `fields` out of our table, for wasmtime-wasi-http or for good.
-    fn take_fields(&mut self, fields: &Resource<FieldMap>) -> wasmtime::Result<FieldMap> {
-        let fields = remove(&mut self.tables.fields, fields.rep())?;
+    fn take_fields(&mut self, fields: &Resource<FieldMap>) -> wasmtime::Result<HeldMap> {
+        let fields = self.tables.remove_fields(fields.rep())?;
         Ok(fields.into_map(self.other.hooks))
     }
 
     /// Takes fields that wasmtime-wasi-http made into our table.
     fn adopt_fields(&mut self, fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>> {
         let map = self.other.table.delete(fields)?;
-        self.push_fields(Fields::Map(map))
+        self.push_fields(Fields::Map(HeldMap::of(map)))
     }
 
     fn push_fields(&mut self, fields: Fields) -> wasmtime::Result<Resource<FieldMap>> {
+        self.tables.hold_fields(fields.bytes())?;
         Ok(Resource::new_own(insert(&mut self.tables.fields, fields)?))
     }
 }

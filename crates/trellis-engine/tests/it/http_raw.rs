@@ -321,3 +321,21 @@ async fn a_reused_instance_keeps_nothing_of_its_requests() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_cannot_have_its_host_hold_memory_without_end() {
+    let (_engine, handle) = raw().await;
+    for (path, few, many, what) in [
+        ("/hoard-answers", 16, 17, "answers with a body"),
+        ("/hoard-requests", 32, 33, "requests of its own"),
+        ("/hoard-fields", 100, 164, "16 MiB"),
+        ("/hoard-copies", 100, 164, "16 MiB"),
+    ] {
+        let (_, text) = get(&handle, &format!("{path}?{few}")).await.unwrap();
+        assert_eq!(text, "hoarded\n", "{path}");
+        let error = get(&handle, &format!("{path}?{many}")).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Trap, "{path}: {error}");
+        assert!(error.message().contains(what), "{path}: {error}");
+    }
+    assert_eq!(get(&handle, "/let-go?500").await.unwrap().1, "let go\n");
+}

@@ -19,17 +19,29 @@
 //! | `/cut` | writes a line of a body, then drops it |
 //! | `/in-use` | finishes a body while its stream is open |
 //! | `/after?MS` | answers, goes on for so long, then counts one more |
+//! | `/after-status?MS,STATUS` | the same with a status, and no body |
+//! | `/after-length?MS` | the same with an announced length |
 //! | `/count` | how often it went on to the end |
 //! | `/silent` | returns without an answer |
 //! | `/error` | answers with an error |
+//! | `/hoard-answers?N` | makes N answers of nearly 2 MiB and sends none of them |
+//! | `/hoard-requests?N` | makes N requests of its own with 1 MiB of body and sends none of them |
+//! | `/hoard-fields?N` | holds N headers of 100 KiB |
+//! | `/hoard-copies?N` | holds N copies of such headers |
+//! | `/let-go?N` | makes N of each of them and lets go of each at once |
+//! | `/forget` | forgets its request with the body, unread |
+//! | `/forget-body` | forgets the body of its request, unread |
+//! | `/forget-stream` | forgets the body of its request after its first byte |
+//! | `/forget-trailers` | forgets the trailers of its request, which come after the body |
 
 mod deeds;
+mod hoards;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 
 /// How often this instance went on to the end after an answer.
@@ -64,16 +76,56 @@ impl Guest for Raw {
             "/in-use" => deeds::in_use(outparam),
             "/after" => {
                 text(outparam, "answered\n");
-                wasip2::clocks::monotonic_clock::subscribe_duration(number(query) * 1_000_000)
-                    .block();
-                WENT_ON.fetch_add(1, Ordering::Relaxed);
+                go_on(number(query));
+            }
+            "/after-status" => {
+                let (millis, status) = pair(query);
+                let response = OutgoingResponse::new(Fields::new());
+                response.set_status_code(status as u16).unwrap();
+                ResponseOutparam::set(outparam, Ok(response));
+                go_on(millis);
+            }
+            "/after-length" => {
+                deeds::short(outparam, (9, 9));
+                go_on(number(query));
             }
             "/count" => text(outparam, &format!("{}\n", WENT_ON.load(Ordering::Relaxed))),
             "/silent" => {}
             "/error" => ResponseOutparam::set(outparam, Err(ErrorCode::LoopDetected)),
+            "/hoard-answers" => text(outparam, hoards::answers(number(query))),
+            "/hoard-requests" => text(outparam, hoards::requests(number(query))),
+            "/hoard-fields" => text(outparam, hoards::fields(number(query))),
+            "/hoard-copies" => text(outparam, hoards::copies(number(query))),
+            "/let-go" => text(outparam, hoards::let_go(number(query))),
+            "/forget" => {
+                std::mem::forget(request);
+                text(outparam, "ok\n");
+            }
+            "/forget-body" => {
+                std::mem::forget(request.consume());
+                text(outparam, "ok\n");
+            }
+            "/forget-stream" => {
+                let body = request.consume().unwrap();
+                let stream = body.stream().unwrap();
+                stream.blocking_read(1).unwrap();
+                std::mem::forget((stream, body));
+                text(outparam, "ok\n");
+            }
+            "/forget-trailers" => {
+                let body = request.consume().unwrap();
+                std::mem::forget(IncomingBody::finish(body));
+                text(outparam, "ok\n");
+            }
             other => text(outparam, &format!("no such deed: {other}\n")),
         }
     }
+}
+
+/// Goes on for so long, then counts one more.
+fn go_on(millis: u64) {
+    wasip2::clocks::monotonic_clock::subscribe_duration(millis * 1_000_000).block();
+    WENT_ON.fetch_add(1, Ordering::Relaxed);
 }
 
 fn number(query: &str) -> u64 {

@@ -4,6 +4,8 @@
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::HttpResult;
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     self, Duration, ErrorCode, Method, RequestOptions, Scheme, StatusCode, Trailers,
 };
@@ -12,14 +14,30 @@ use wasmtime_wasi_http::p2::types::{
     HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest,
 };
 
-use super::ServedView;
+use super::{REQUESTS_UNSENT_MAX, ServedView, hold};
+
+impl outgoing_handler::Host for ServedView<'_> {
+    fn handle(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+        self.tables.requests_unsent -= 1;
+        outgoing_handler::Host::handle(&mut self.other, request, options)
+    }
+}
 
 impl types::HostOutgoingRequest for ServedView<'_> {
     fn new(
         &mut self,
         headers: Resource<FieldMap>,
     ) -> wasmtime::Result<Resource<HostOutgoingRequest>> {
-        let headers = self.take_fields(&headers)?;
+        hold(
+            &mut self.tables.requests_unsent,
+            REQUESTS_UNSENT_MAX,
+            "requests of its own unsent",
+        )?;
+        let headers = self.take_fields(&headers)?.map;
         let headers = self.other.table.push(headers)?;
         types::HostOutgoingRequest::new(&mut self.other, headers)
     }
@@ -91,6 +109,7 @@ impl types::HostOutgoingRequest for ServedView<'_> {
     }
 
     fn drop(&mut self, id: Resource<HostOutgoingRequest>) -> wasmtime::Result<()> {
+        self.tables.requests_unsent -= 1;
         types::HostOutgoingRequest::drop(&mut self.other, id)
     }
 }

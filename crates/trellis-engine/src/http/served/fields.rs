@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderName, request::Parts};
+use ::http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types;
 use wasmtime_wasi_http::p2::{HeaderError, HeaderResult};
-use wasmtime_wasi_http::{FieldMap, WasiHttpHooks};
+use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpHooks};
 
-use super::{FIELDS_BYTES_MAX, ServedView, get, get_mut, remove};
+use super::{FIELDS_BYTES_MAX, ServedView, get, get_mut};
 use crate::outgoing::is_forbidden;
 
 /// What is behind a `fields`.
@@ -16,14 +16,60 @@ pub(super) enum Fields {
     /// The headers of a request as they came, with those that a guest must not see.
     Request(Arc<Parts>),
     /// Any others.
-    Map(FieldMap),
+    Map(HeldMap),
+}
+
+/// Headers with what they count for among those of their store: at least what they take, as
+/// wasmtime-wasi-http counts it, which keeps its count to itself.
+pub(super) struct HeldMap {
+    pub(super) map: FieldMap,
+    pub(super) bytes: usize,
+}
+
+/// What a name and a value cost in memory beside their text.
+const ENTRY_BYTES: usize = size_of::<HeaderName>() + size_of::<HeaderValue>();
+
+impl HeldMap {
+    fn empty() -> Self {
+        Self {
+            map: FieldMap::new_mutable(FIELDS_BYTES_MAX),
+            bytes: 0,
+        }
+    }
+
+    /// Counts what is in `map`.
+    pub(super) fn of(map: FieldMap) -> Self {
+        let lines = map.iter();
+        let bytes = lines.map(|(name, value)| name.as_str().len() + value.len() + ENTRY_BYTES);
+        Self {
+            bytes: bytes.sum(),
+            map,
+        }
+    }
+}
+
+impl Clone for HeldMap {
+    fn clone(&self) -> Self {
+        Self {
+            map: self.map.clone(),
+            bytes: self.bytes,
+        }
+    }
 }
 
 impl Fields {
     fn headers(&self) -> &HeaderMap {
         match self {
             Self::Request(parts) => &parts.headers,
-            Self::Map(map) => map,
+            Self::Map(held) => &held.map,
+        }
+    }
+
+    /// Returns what they count for. The head of a request is there anyway.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Request(_) => 0,
+            Self::Map(held) => held.bytes,
         }
     }
 
@@ -35,33 +81,55 @@ impl Fields {
     }
 
     /// Makes a map without what a guest must not see.
-    pub(super) fn into_map(self, hooks: &mut dyn WasiHttpHooks) -> FieldMap {
+    pub(super) fn into_map(self, hooks: &mut dyn WasiHttpHooks) -> HeldMap {
         match self {
-            Self::Request(parts) => FieldMap::new_immutable(hooks, parts.headers.clone()),
-            Self::Map(map) => map,
+            Self::Request(parts) => {
+                HeldMap::of(FieldMap::new_immutable(hooks, parts.headers.clone()))
+            }
+            Self::Map(held) => held,
         }
     }
 
     /// Returns the map to change.
-    fn map_mut(&mut self) -> HeaderResult<&mut FieldMap> {
+    fn map_mut(&mut self) -> HeaderResult<&mut HeldMap> {
         match self {
             Self::Request(_) => Err(types::HeaderError::Immutable.into()),
-            Self::Map(map) => Ok(map),
+            Self::Map(held) => Ok(held),
         }
+    }
+}
+
+impl ServedView<'_> {
+    /// Changes `fields`, which may come to take `more_bytes`.
+    fn change(
+        &mut self,
+        fields: &Resource<FieldMap>,
+        more_bytes: usize,
+        change: impl FnOnce(&mut FieldMap, &mut dyn WasiHttpHooks) -> Result<(), FieldMapError>,
+    ) -> HeaderResult<()> {
+        let fields = get_mut(&mut self.tables.fields, fields.rep()).map_err(HeaderError::trap)?;
+        let held = fields.map_mut()?;
+        change(&mut held.map, self.other.hooks)?;
+        // What is taken out is not counted back: the map itself has no more than it may.
+        let more_bytes = more_bytes.min(FIELDS_BYTES_MAX.saturating_sub(held.bytes));
+        held.bytes += more_bytes;
+        let held = self.tables.hold_fields(more_bytes);
+        held.map_err(HeaderError::trap)
     }
 }
 
 impl types::HostFields for ServedView<'_> {
     fn new(&mut self) -> wasmtime::Result<Resource<FieldMap>> {
-        self.push_fields(Fields::Map(FieldMap::new_mutable(FIELDS_BYTES_MAX)))
+        self.push_fields(Fields::Map(HeldMap::empty()))
     }
 
     fn from_list(&mut self, entries: Vec<(String, Vec<u8>)>) -> HeaderResult<Resource<FieldMap>> {
-        let mut map = FieldMap::new_mutable(FIELDS_BYTES_MAX);
+        let mut held = HeldMap::empty();
         for (name, value) in entries {
-            map.append(self.other.hooks, name, value)?;
+            held.bytes += name.len() + value.len() + ENTRY_BYTES;
+            held.map.append(self.other.hooks, name, value)?;
         }
-        self.push_fields(Fields::Map(map))
+        self.push_fields(Fields::Map(held))
             .map_err(HeaderError::trap)
     }
 
@@ -87,14 +155,17 @@ impl types::HostFields for ServedView<'_> {
         name: String,
         values: Vec<Vec<u8>>,
     ) -> HeaderResult<()> {
-        let fields = get_mut(&mut self.tables.fields, fields.rep()).map_err(HeaderError::trap)?;
-        Ok(fields.map_mut()?.set(self.other.hooks, name, values)?)
+        let texts = values.iter().map(|value| value.len() + ENTRY_BYTES);
+        let more_bytes = name.len() + texts.sum::<usize>();
+        self.change(&fields, more_bytes, |map, hooks| {
+            map.set(hooks, name, values)
+        })
     }
 
     fn delete(&mut self, fields: Resource<FieldMap>, name: String) -> HeaderResult<()> {
-        let fields = get_mut(&mut self.tables.fields, fields.rep()).map_err(HeaderError::trap)?;
-        fields.map_mut()?.remove_all(self.other.hooks, name)?;
-        Ok(())
+        self.change(&fields, 0, |map, hooks| {
+            map.remove_all(hooks, name).map(drop)
+        })
     }
 
     fn append(
@@ -103,9 +174,10 @@ impl types::HostFields for ServedView<'_> {
         name: String,
         value: Vec<u8>,
     ) -> HeaderResult<()> {
-        let fields = get_mut(&mut self.tables.fields, fields.rep()).map_err(HeaderError::trap)?;
-        fields.map_mut()?.append(self.other.hooks, name, value)?;
-        Ok(())
+        let more_bytes = name.len() + value.len() + ENTRY_BYTES;
+        self.change(&fields, more_bytes, |map, hooks| {
+            map.append(hooks, name, value).map(drop)
+        })
     }
 
     fn entries(&mut self, fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
@@ -121,18 +193,19 @@ impl types::HostFields for ServedView<'_> {
     }
 
     fn clone(&mut self, fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>> {
-        let mut map = match get(&self.tables.fields, fields.rep())? {
-            Fields::Request(parts) => {
-                FieldMap::new_immutable(self.other.hooks, parts.headers.clone())
-            }
-            Fields::Map(map) => map.clone(),
+        let mut held = match get(&self.tables.fields, fields.rep())? {
+            Fields::Request(parts) => HeldMap::of(FieldMap::new_immutable(
+                self.other.hooks,
+                parts.headers.clone(),
+            )),
+            Fields::Map(held) => held.clone(),
         };
-        map.set_mutable(FIELDS_BYTES_MAX);
-        self.push_fields(Fields::Map(map))
+        held.map.set_mutable(FIELDS_BYTES_MAX);
+        self.push_fields(Fields::Map(held))
     }
 
     fn drop(&mut self, fields: Resource<FieldMap>) -> wasmtime::Result<()> {
-        remove(&mut self.tables.fields, fields.rep())?;
+        self.tables.remove_fields(fields.rep())?;
         Ok(())
     }
 }

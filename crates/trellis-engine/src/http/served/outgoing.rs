@@ -9,16 +9,16 @@ use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostOutgoingResponse, HostResponseOutparam};
 use wasmtime_wasi_http::p2::{HttpError, HttpResult};
 
-use super::fields::Fields;
-use super::{OURS, ServedView, get, get_mut, insert, ours, remove};
+use super::fields::{Fields, HeldMap};
+use super::{ANSWERS_UNSENT_MAX, OURS, ServedView, get, get_mut, hold, insert, ours, remove};
 use crate::http::body_pipe::{BodyReader, FinishError, body_pipe};
 use crate::http::content_length::declared_length;
 
 /// What is behind an `outgoing-response`.
 pub(super) struct OutgoingResponse {
     status: StatusCode,
-    headers: FieldMap,
-    body: Option<BodyReader>,
+    pub(super) headers: HeldMap,
+    pub(super) body: Option<BodyReader>,
 }
 
 impl types::HostOutgoingResponse for ServedView<'_> {
@@ -27,7 +27,8 @@ impl types::HostOutgoingResponse for ServedView<'_> {
         headers: Resource<FieldMap>,
     ) -> wasmtime::Result<Resource<HostOutgoingResponse>> {
         let mut headers = self.take_fields(&headers)?;
-        headers.set_immutable();
+        headers.map.set_immutable();
+        self.tables.hold_fields(headers.bytes)?;
         let response = OutgoingResponse {
             status: StatusCode::OK,
             headers,
@@ -41,13 +42,19 @@ impl types::HostOutgoingResponse for ServedView<'_> {
         &mut self,
         id: Resource<HostOutgoingResponse>,
     ) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
-        let response = get_mut(&mut self.tables.responses, id.rep())?;
-        let (None, Ok(length)) = (&response.body, declared_length(&response.headers)) else {
+        let tables = &mut *self.tables;
+        let response = get_mut(&mut tables.responses, id.rep())?;
+        let (None, Ok(length)) = (&response.body, declared_length(&response.headers.map)) else {
             return Ok(Err(()));
         };
+        hold(
+            &mut tables.answers_unsent,
+            ANSWERS_UNSENT_MAX,
+            "answers with a body unsent",
+        )?;
         let (writer, reader) = body_pipe(length);
         response.body = Some(reader);
-        let number = insert(&mut self.tables.outgoing_bodies, writer)?;
+        let number = insert(&mut tables.outgoing_bodies, writer)?;
         Ok(Ok(Resource::new_own(number | OURS)))
     }
 
@@ -80,7 +87,7 @@ impl types::HostOutgoingResponse for ServedView<'_> {
     }
 
     fn drop(&mut self, id: Resource<HostOutgoingResponse>) -> wasmtime::Result<()> {
-        remove(&mut self.tables.responses, id.rep())?;
+        self.tables.remove_response(id.rep())?;
         Ok(())
     }
 }
@@ -92,7 +99,7 @@ impl types::HostResponseOutparam for ServedView<'_> {
         answer: Result<Resource<HostOutgoingResponse>, ErrorCode>,
     ) -> wasmtime::Result<()> {
         let answer = match answer {
-            Ok(response) => Ok(remove(&mut self.tables.responses, response.rep())?.into_answer()),
+            Ok(response) => Ok(self.tables.remove_response(response.rep())?.into_answer()),
             Err(code) => Err(code),
         };
         remove(&mut self.tables.outparams, id.rep())?.put(answer);
@@ -118,7 +125,7 @@ impl OutgoingResponse {
     fn into_answer(self) -> Response<Option<BodyReader>> {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.into();
+        *response.headers_mut() = self.headers.map.into();
         response
     }
 }
@@ -147,12 +154,13 @@ impl types::HostOutgoingBody for ServedView<'_> {
             .transpose()
             .map_err(HttpError::trap)?;
         let Some(number) = ours(&id) else {
-            let trailers = trailers.map(|map| self.other.table.push(map)).transpose()?;
+            let trailers = trailers.map(|held| self.other.table.push(held.map));
+            let trailers = trailers.transpose()?;
             return types::HostOutgoingBody::finish(&mut self.other, id, trailers);
         };
         let bodies = &mut self.tables.outgoing_bodies;
         let mut body = remove(bodies, number).map_err(HttpError::trap)?;
-        match body.finish(trailers.map(HeaderMap::from)) {
+        match body.finish(trailers.map(|held| HeaderMap::from(held.map))) {
             Ok(()) => Ok(()),
             Err(FinishError::WrongLength { written }) => {
                 Err(ErrorCode::HttpResponseBodySize(Some(written)).into())
