@@ -22,6 +22,7 @@ use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::{client, types};
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpCtxView, WasiHttpView, p3};
 
+pub(crate) use self::written::Writing;
 use self::written::Written;
 use crate::http::concurrent::Head;
 use crate::state::State;
@@ -60,6 +61,20 @@ impl Body {
             Self::Guest(written) => written.into_whole().map_err(Self::Guest),
             Self::Host(_) => Err(self),
         }
+    }
+
+    /// Returns the writing side, where a guest has it.
+    pub(crate) fn writing(&self) -> Option<Writing> {
+        match self {
+            Self::Guest(written) => Some(written.writing()),
+            Self::Host(_) => None,
+        }
+    }
+
+    /// Makes one that a guest has not ended.
+    #[cfg(test)]
+    pub(crate) fn unfinished() -> Self {
+        Self::Guest(Written::unfinished())
     }
 
     /// Makes it a body like any other.

@@ -7,11 +7,12 @@
 mod job;
 mod queue;
 mod running;
+mod tickets;
 mod watched;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 
 use ::http::{Request, Response};
@@ -20,9 +21,10 @@ use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 pub(crate) use self::job::Head;
-use self::job::{Incoming, Job, Ticket, Tickets, is_replayable, lock};
+use self::job::{Incoming, Job, Ticket, is_replayable};
 pub(crate) use self::queue::Concurrent;
 use self::running::Running;
+use self::tickets::{Tickets, lock};
 use self::watched::Watched;
 use super::bodies::Body;
 use super::response_body::{ResponseBody, Rest};
@@ -163,13 +165,12 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         None => CpuMeter::new(&generation.figures),
     };
     meter.clear();
-    let tickets = Mutex::new(Tickets {
-        open: vec![first.ticket.clone()],
-        last_expires: first.ticket.deadline.expires,
-    });
+    let tickets = Tickets::new(first.ticket.clone());
+    let life = OnceLock::new();
     let run = Run {
         count: &count,
         tickets: &tickets,
+        life: &life,
         meter: meter.clone(),
     };
     let work = pin!(run.requests(live, first));
@@ -181,10 +182,19 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         timer: None,
     };
     let end = watched.await;
-    let open = std::mem::take(&mut lock(&tickets).open);
     match end {
-        Ok(live) => generation.pool.give_back(live),
-        Err(end) => end.tell(&generation, &open),
+        Ok(live) => {
+            lock(&tickets).clear();
+            generation.pool.give_back(live);
+        }
+        Err(end) => {
+            if let (End::Expired(deadline), Some(life)) = (&end, life.get()) {
+                // Before the store goes, so that its streams break with the reason.
+                life.end(&deadline.error());
+            }
+            let open = lock(&tickets).take_open();
+            end.tell(&generation, &open);
+        }
     }
 }
 
@@ -192,8 +202,10 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
 enum End {
     /// The guest failed.
     Failed(CallError),
-    /// Every request in it has expired or was cancelled, but the guest goes on.
-    Abandoned,
+    /// The guest goes on, but the time of its requests is over.
+    Expired(Deadline),
+    /// The guest goes on, but nobody waits for it.
+    Left,
 }
 
 impl End {
@@ -202,7 +214,7 @@ impl End {
     fn tell(self, generation: &Arc<Generation>, open: &[Arc<Ticket>]) {
         let error = match self {
             Self::Failed(error) => error,
-            Self::Abandoned => {
+            Self::Expired(_) | Self::Left => {
                 return open
                     .iter()
                     .for_each(|ticket| ticket.answer(Err(ticket.deadline.error())));
@@ -231,6 +243,8 @@ impl End {
 struct Run<'a> {
     count: &'a DriverCount,
     tickets: &'a Mutex<Tickets>,
+    /// The life of its store, once there is one.
+    life: &'a OnceLock<Arc<Life>>,
     meter: Arc<CpuMeter>,
 }
 
@@ -251,14 +265,14 @@ impl Run<'_> {
             ..
         } = live;
         let Some(HttpGuest::P3(service)) = &http else {
-            return Err(End::Abandoned);
+            return Err(End::Left);
         };
         store.set_epoch_deadline(1);
         let left = &mut calls_left;
-        let written = life.0.clone();
+        let written = self.life.get_or_init(|| life.0.clone());
         let result = store
             .run_concurrent(async |accessor| {
-                self.accept(accessor, service, &written, first, left).await
+                self.accept(accessor, service, written, first, left).await
             })
             .await;
         match result.and_then(|inner| inner) {
@@ -307,7 +321,7 @@ impl Run<'_> {
                     *calls_left -= 1;
                     self.count.waited.store(false, SeqCst);
                     self.meter.reset();
-                    self.admit(&job);
+                    lock(self.tickets).admit(job.ticket.clone());
                     running.as_mut().push(self.request(accessor, service, job));
                     continue;
                 } else {
@@ -330,12 +344,6 @@ impl Run<'_> {
             }
         })
         .await
-    }
-
-    fn admit(&self, job: &Job) {
-        let mut tickets = lock(self.tickets);
-        tickets.last_expires = tickets.last_expires.max(job.ticket.deadline.expires);
-        tickets.open.push(job.ticket.clone());
     }
 
     async fn request(
@@ -366,9 +374,6 @@ impl Run<'_> {
             }
             Err(code) => ticket.answer(Err(answered_with_error(&code))),
         }
-        lock(self.tickets)
-            .open
-            .retain(|open| !Arc::ptr_eq(open, &ticket));
         if self.count.waited.load(SeqCst) {
             self.meter.reset();
         } else {

@@ -44,6 +44,8 @@ impl Counted {
     fn see(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
         match frame {
             None => self.tally.end(None),
+            // How a body is cut off at its deadline.
+            Some(Err(Error::HttpResponseTimeout)) => self.tally.end(Some(ErrorClass::Deadline)),
             Some(Err(_)) => self.tally.end(Some(ErrorClass::Trap)),
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use trellis_core::{Limits, Reuse};
 use trellis_engine::{ComponentHandle, ResponseBody, WasiBody};
 
-use crate::support::{deploy, engine, get};
+use crate::support::{deploy, engine, get, pieces};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,17 +33,6 @@ async fn misbehaver() -> Arc<ComponentHandle> {
 async fn send(guest: &ComponentHandle, path: &str, body: WasiBody) -> http::Response<ResponseBody> {
     let request = http::Request::post(format!("http://test{path}")).body(body);
     guest.handle_http(request.unwrap()).await.unwrap()
-}
-
-/// A body of which the test sends each piece.
-fn pieces() -> (mpsc::UnboundedSender<Bytes>, WasiBody) {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
-    let stream = futures_util::stream::poll_fn(move |context| {
-        receiver
-            .poll_recv(context)
-            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    });
-    (sender, WasiBody::new(StreamBody::new(stream)))
 }
 
 fn whole(bytes: &'static [u8]) -> WasiBody {

@@ -8,6 +8,7 @@ mod http_raw;
 mod limits;
 mod links;
 mod local_http;
+mod neighbours;
 mod reuse;
 mod streams;
 mod support;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use tokio::sync::mpsc;
 use trellis_core::{ComponentId, Limits, Reuse};
 use trellis_engine::{
     CallError, ComponentHandle, ComponentSpec, Engine, EngineConfig, Unsatisfied, WasiBody,
@@ -75,4 +77,15 @@ pub(crate) async fn get(handle: &ComponentHandle, path: &str) -> Result<(u16, St
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// A body of which the test sends each piece.
+pub(crate) fn pieces() -> (mpsc::UnboundedSender<Bytes>, WasiBody) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
+    let stream = futures_util::stream::poll_fn(move |context| {
+        receiver
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    });
+    (sender, WasiBody::new(StreamBody::new(stream)))
 }

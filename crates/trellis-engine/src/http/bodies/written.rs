@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use ::http::HeaderMap;
 use bytes::Bytes;
 use http_body::Frame;
+use trellis_core::ErrorClass;
 use wasmtime::component::{
     FutureConsumer, FutureReader, Resource, Source, StreamConsumer, StreamReader, StreamResult,
 };
@@ -90,8 +91,31 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
+/// The writing side, for whoever ends it at its deadline.
+pub(crate) struct Writing(Arc<Shared>);
+
+impl Writing {
+    /// Tells whether more is to come, and somebody wants it.
+    pub(crate) fn goes_on(&self) -> bool {
+        let state = self.0.lock();
+        let is_written = state.is_complete && state.trailers.is_some();
+        !is_written && state.failure.is_none() && !state.reader_is_gone
+    }
+
+    /// Cuts the body off, because its time is over. What was written before reaches the reader.
+    pub(crate) fn expire(&self) {
+        let mut state = self.0.lock();
+        state.failure.get_or_insert(ErrorCode::HttpResponseTimeout);
+        let wakers = [state.reader.take(), state.writer.take()];
+        drop(state);
+        wakers.into_iter().for_each(wake);
+    }
+}
+
 /// The reading side. Dropping it tells the guest that nobody wants more.
-pub(crate) struct Written(Arc<Shared>);
+pub(crate) struct Written {
+    shared: Arc<Shared>,
+}
 
 impl Written {
     /// Takes what the guest will write: `length` bytes, where its head declares that.
@@ -107,7 +131,9 @@ impl Written {
     ) -> wasmtime::Result<(Self, Arc<Shared>)> {
         let shared = Arc::new(Shared::default());
         let life = store.as_context().data().life().clone();
-        let written = Self(shared.clone());
+        let written = Self {
+            shared: shared.clone(),
+        };
         match contents {
             None => shared.lock().is_complete = true,
             Some(contents) => {
@@ -129,24 +155,36 @@ impl Written {
         Ok((written, shared))
     }
 
+    #[cfg(test)]
+    pub(super) fn unfinished() -> Self {
+        Self {
+            shared: Arc::default(),
+        }
+    }
+
+    /// Returns the other side.
+    pub(super) fn writing(&self) -> Writing {
+        Writing(self.shared.clone())
+    }
+
     /// Returns all of it, where the guest has written everything and no trailers follow.
     ///
     /// # Errors
     /// The body itself where there is more to come.
     pub(super) fn into_whole(self) -> Result<Bytes, Self> {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         if !state.is_complete || state.failure.is_some() || state.trailers != Some(None) {
             drop(state);
             return Err(self);
         }
         let held = mem::take(&mut state.held);
         drop(state);
-        self.0.sent.end(Ok(()));
+        self.shared.sent.end(Ok(()));
         Ok(held.into())
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         if !state.held.is_empty() {
             let held = mem::take(&mut state.held);
             let writer = state.writer.take();
@@ -178,24 +216,24 @@ impl http_body::Body for Written {
         self.poll(context).map(|frame| match frame {
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(code)) => {
-                self.0.sent.end(Err(code.clone()));
+                self.shared.sent.end(Err(code.clone()));
                 Some(Err(code.into()))
             }
             None => {
-                self.0.sent.end(Ok(()));
+                self.shared.sent.end(Ok(()));
                 None
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().is_over()
+        self.shared.lock().is_over()
     }
 }
 
 impl Drop for Written {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         let was_read = state.is_over();
         state.reader_is_gone = true;
         let _held = mem::take(&mut state.held);
@@ -208,7 +246,7 @@ impl Drop for Written {
         } else {
             Err(ErrorCode::ConnectionTerminated)
         };
-        self.0.sent.end(end);
+        self.shared.sent.end(end);
     }
 }
 
@@ -295,9 +333,12 @@ impl Drop for Contents {
     }
 }
 
+/// Says why the store ended, if it did.
 fn broken(life: &Life) -> Option<ErrorCode> {
-    life.ended()
-        .map(|why| ErrorCode::InternalError(Some(why.to_string())))
+    life.ended().map(|why| match why.class {
+        ErrorClass::Deadline => ErrorCode::HttpResponseTimeout,
+        _ => ErrorCode::InternalError(Some(why.to_string())),
+    })
 }
 
 /// Takes the trailers out of the store.

@@ -4,17 +4,15 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use ::http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
-use trellis_core::ErrorClass;
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpHooks};
 
 use crate::call_error::CallError;
 use crate::guarded::Deadline;
-use crate::http::bodies::Body;
+use crate::http::bodies::{Body, Writing};
 
 /// How a request ended, for the one who sent it.
 pub(super) type Answer = Result<Response<Body>, CallError>;
@@ -40,8 +38,10 @@ pub(super) struct Ticket {
 struct Wait {
     answer: Option<Answer>,
     is_answered: bool,
-    /// Nobody waits any more.
+    /// Whoever waited went away without an answer.
     is_cancelled: bool,
+    /// The body of the answer, where a guest writes it.
+    body: Option<Writing>,
     /// Who waits.
     asker: Option<Waker>,
     /// Who runs the request, and wants to know when nobody waits any more.
@@ -49,6 +49,19 @@ struct Wait {
     /// The head of a request that may be sent to another instance when a neighbour traps: it changes
     /// nothing and has no body.
     replay: Option<Head>,
+}
+
+/// How far a request is, for the driver that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Somebody waits for the answer.
+    Waits,
+    /// Nobody does, without having had it.
+    Left,
+    /// It has its answer, and all of the body that it will get.
+    Answered,
+    /// Somebody reads the body of its answer, and the guest has not written all of it.
+    Streams,
 }
 
 impl Ticket {
@@ -82,6 +95,7 @@ impl Ticket {
         wait.is_answered = true;
         wait.watcher = None;
         if !wait.is_cancelled {
+            wait.body = answer.as_ref().ok().and_then(|it| it.body().writing());
             wait.answer = Some(answer);
         }
         let asker = wait.asker.take();
@@ -91,14 +105,39 @@ impl Ticket {
         }
     }
 
-    /// Tells whether somebody still waits for the answer, and wakes `context` when that ends.
-    pub(super) fn poll_open(&self, context: &Context<'_>) -> bool {
+    /// Tells whether somebody waits for an answer.
+    pub(super) fn is_open(&self) -> bool {
+        let wait = self.lock();
+        !wait.is_answered && !wait.is_cancelled
+    }
+
+    /// Tells how far the request is, and wakes `context` when whoever waits for it goes away.
+    pub(super) fn standing(&self, context: &Context<'_>) -> Standing {
         let mut wait = self.lock();
-        let is_open = !wait.is_answered && !wait.is_cancelled;
-        if is_open {
-            wait.watcher = Some(context.waker().clone());
+        if wait.is_cancelled {
+            return Standing::Left;
         }
-        is_open
+        if !wait.is_answered {
+            wait.watcher = Some(context.waker().clone());
+            return Standing::Waits;
+        }
+        match &wait.body {
+            Some(body) if body.goes_on() => Standing::Streams,
+            _ => {
+                wait.body = None;
+                Standing::Answered
+            }
+        }
+    }
+
+    /// Ends the request at its deadline. Returns whether that cut its body off.
+    pub(super) fn expire(&self) -> bool {
+        let body = self.lock().body.take();
+        if let Some(body) = &body {
+            body.expire();
+        }
+        self.answer(Err(self.deadline.error()));
+        body.is_some()
     }
 }
 
@@ -123,7 +162,7 @@ impl Future for Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         let mut wait = self.0.lock();
-        wait.is_cancelled = true;
+        wait.is_cancelled = !wait.is_answered || wait.answer.is_some();
         // An answer that came too late.
         let answer = wait.answer.take();
         let watcher = wait.watcher.take();
@@ -184,27 +223,4 @@ impl Incoming {
 /// Tells whether a request can be sent again without harm: it changes nothing and has no body.
 pub(super) fn is_replayable(head: &Head, body: &WasiBody) -> bool {
     head.method.is_safe() && body.is_end_stream()
-}
-
-/// The requests in one instance, as seen from outside.
-pub(super) struct Tickets {
-    pub(super) open: Vec<Arc<Ticket>>,
-    /// By when the guest must have done everything, bodies included.
-    pub(super) last_expires: Instant,
-}
-
-impl Drop for Tickets {
-    /// A driver answers all of its requests, unless it panics.
-    fn drop(&mut self) {
-        for ticket in &self.open {
-            ticket.answer(Err(CallError::new(
-                ErrorClass::Trap,
-                "the instance ended unexpectedly",
-            )));
-        }
-    }
-}
-
-pub(super) fn lock(tickets: &Mutex<Tickets>) -> MutexGuard<'_, Tickets> {
-    tickets.lock().unwrap_or_else(PoisonError::into_inner)
 }

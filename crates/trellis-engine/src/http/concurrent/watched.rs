@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::job::{Tickets, lock};
+use super::tickets::{Tickets, lock};
 use super::{DriverCount, End};
 use crate::cpu_meter::CpuMeter;
 use crate::event_loop;
@@ -44,33 +44,21 @@ impl<F: Future<Output = Result<Live, End>>> Future for Watched<'_, F> {
 }
 
 impl<F> Watched<'_, F> {
-    /// Answers requests whose deadline passed; gives the instance up when nobody waits for it.
+    /// Ends requests and bodies whose deadline passed; gives the instance up when nobody needs it.
     fn expire(&mut self, context: &mut Context<'_>) -> Poll<Result<Live, End>> {
         loop {
-            let now = Instant::now();
-            let next = {
-                let mut tickets = lock(self.tickets);
-                let had_open = !tickets.open.is_empty();
-                for ticket in &tickets.open {
-                    if ticket.deadline.expires <= now {
-                        self.count.retiring.store(true, SeqCst);
-                        ticket.answer(Err(ticket.deadline.error()));
-                    }
-                }
-                tickets.open.retain(|ticket| ticket.poll_open(context));
-                let abandoned = tickets.open.is_empty()
-                    && (had_open
-                        || self.count.retiring.load(SeqCst)
-                        || tickets.last_expires <= now);
-                if abandoned {
-                    return Poll::Ready(Err(End::Abandoned));
-                }
-                let first = tickets
-                    .open
-                    .iter()
-                    .map(|ticket| ticket.deadline.expires)
-                    .min();
-                first.unwrap_or(tickets.last_expires)
+            let requests_max = self.count.generation.concurrent.requests_max;
+            let outlook = lock(self.tickets).look(Instant::now(), context, requests_max);
+            if outlook.is_late {
+                self.count.retiring.store(true, SeqCst);
+            }
+            if let Some(deadline) = outlook.cut {
+                let (component_id, error) = (self.count.generation.id.as_str(), deadline.error());
+                tracing::warn!(component_id, %error, "component failed in the middle of its answer");
+            }
+            let next = match outlook.next {
+                Ok(next) => next,
+                Err(end) => return Poll::Ready(Err(end)),
             };
             let timer = self
                 .timer
