@@ -21,7 +21,7 @@ use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 pub(crate) use self::job::Head;
-use self::job::{Incoming, Job, Ticket, is_replayable};
+use self::job::{Answer, Asked, Incoming, Job, Ticket, is_replayable};
 pub(crate) use self::queue::Concurrent;
 use self::running::Running;
 use self::tickets::{Tickets, lock};
@@ -53,7 +53,11 @@ pub(crate) async fn serve(
         alone: false,
     };
     let finished = start(&generation, job).await;
-    let response = asked.await?;
+    let response = match finished {
+        true => asked.await?,
+        // It may be in the queue, where nobody watches it.
+        false => in_time(asked, deadline).await?,
+    };
     Ok(response.map(|body| match body.into_whole() {
         Ok(data) => ResponseBody::whole(data),
         Err(Body::Host(body)) if finished => ResponseBody::finished(body),
@@ -69,6 +73,12 @@ pub(crate) async fn serve(
             )
         }
     }))
+}
+
+/// Waits for an answer until `deadline`.
+async fn in_time(asked: Asked, deadline: Deadline) -> Answer {
+    let answer = tokio::time::timeout_at(deadline.expires.into(), asked).await;
+    answer.unwrap_or_else(|_| Err(deadline.error()))
 }
 
 /// Hands the job to a driver. Returns whether that driver has already done all of its work.
@@ -100,7 +110,8 @@ async fn start(generation: &Arc<Generation>, job: Job) -> bool {
 
 /// Queues a job and makes sure that some driver will look at the queue.
 fn enqueue(generation: &Arc<Generation>, job: Job) {
-    generation.concurrent.push(job);
+    let places = generation.admission.running();
+    generation.concurrent.push(job, places);
     ensure_driver(generation);
 }
 
@@ -159,7 +170,12 @@ async fn drive(generation: Arc<Generation>, live: Option<Live>, first: Option<Jo
         retiring: AtomicBool::new(false),
         alone: first.as_ref().is_some_and(|job| job.alone),
     };
-    let Some(first) = first else { return };
+    let Some(first) = first else {
+        if let Some(live) = live {
+            generation.pool.give_back(live);
+        }
+        return;
+    };
     let meter = match &live {
         Some(live) => live.store.data().meter.clone(),
         None => CpuMeter::new(&generation.figures),

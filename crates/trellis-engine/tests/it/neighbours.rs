@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,9 +12,12 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc::UnboundedSender;
 use trellis_core::{ErrorClass, Limits, Reuse};
-use trellis_engine::{ComponentHandle, ResponseBody};
+use trellis_engine::{
+    CallError, ComponentHandle, ComponentSpec, OutgoingHttp, OutgoingResponse, RequestOptions,
+    ResponseBody, WasiBody,
+};
 
-use crate::support::{deploy, engine, get, pieces};
+use crate::support::{deploy, digest, engine, get, guest, pieces, spec};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,4 +140,64 @@ async fn a_body_alone_in_its_instance_ends_at_its_deadline() {
     let frame = tokio::time::timeout(PATIENCE, relay.back.frame()).await;
     assert!(frame.expect("the body goes on").unwrap().is_err());
     assert_eq!(failed(&guest, ErrorClass::Deadline), 1);
+}
+
+/// Never answers a request.
+#[derive(Default)]
+struct Silent(AtomicUsize);
+
+impl OutgoingHttp for Silent {
+    fn send(&self, _: http::Request<WasiBody>, _: RequestOptions) -> OutgoingResponse {
+        self.0.fetch_add(1, SeqCst);
+        Box::pin(std::future::pending())
+    }
+}
+
+type Call = Pin<Box<dyn Future<Output = Result<(u16, String), CallError>> + Send>>;
+
+/// Begins a call, which has to wait.
+async fn begin(guest: &Arc<ComponentHandle>, path: &'static str) -> Call {
+    let guest = guest.clone();
+    let mut call: Call = Box::pin(async move { get(&guest, path).await });
+    let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+    assert!(polled.is_pending(), "{path}");
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_client_left_the_queue_is_not_run() {
+    let silent = Arc::new(Silent::default());
+    let engine = engine();
+    let bytes = guest("misbehaver_p3");
+    let hash = digest(&bytes);
+    let compiled = engine.compile(bytes, hash).await.unwrap();
+    let spec = ComponentSpec {
+        limits: Limits {
+            instances_max: 1,
+            ..Limits::default()
+        },
+        reuse: Some(Reuse {
+            concurrency_max: 2,
+            ..Reuse::CONCURRENT
+        }),
+        outgoing: Some(silent.clone()),
+        ..spec("misbehaver")
+    };
+    let guest = ComponentHandle::new(spec.id.clone());
+    guest.publish(engine.deploy(compiled, spec).await.unwrap());
+
+    // Two fill the instance. One of them goes away and leaves its place in the admission, not in there.
+    let stays = begin(&guest, "/outgoing?url=http://silent/").await;
+    let leaves = begin(&guest, "/outgoing?url=http://silent/").await;
+    while silent.0.load(SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(leaves);
+    let dead = begin(&guest, "/state").await;
+    drop(dead);
+    let live = begin(&guest, "/state").await;
+    // Nobody needs the instance any more: the queue goes to the next one.
+    drop(stays);
+    let answer = tokio::time::timeout(PATIENCE, live).await;
+    assert_eq!(answer.expect("it is not run").unwrap().1, "1\n");
 }
