@@ -172,6 +172,35 @@ async fn a_guest_learns_how_sending_its_body_ended() {
     expect_outcome(&guest, "ConnectionTerminated").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_all_declared_bytes_need_not_wait_for_the_end() {
+    let guest = misbehaver().await;
+    let mut body = send(&guest, "/handed?length=300000", WasiBody::default())
+        .await
+        .into_body();
+    let mut left = 300_000;
+    while left > 0 {
+        left -= body
+            .frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap()
+            .len();
+    }
+    // As a server does that counts them; the guest has not ended the body yet.
+    drop(body);
+    expect_outcome(&guest, "Ok(())").await;
+
+    let mut body = send(&guest, "/handed?length=300000", WasiBody::default())
+        .await
+        .into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    expect_outcome(&guest, "ConnectionTerminated").await;
+}
+
 async fn expect_outcome(guest: &ComponentHandle, outcome: &str) {
     let said = async {
         loop {

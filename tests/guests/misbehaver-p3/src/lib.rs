@@ -16,6 +16,7 @@
 //! | `/trailers` | answers one line, and a trailer after it |
 //! | `/declare?length=N&write=M` | declares N bytes and writes M |
 //! | `/sent?mib=N` | streams N MiB and keeps in mind how sending them ended |
+//! | `/handed?length=N` | writes the N bytes that it declares, and ends the body when it knows how sending it ended |
 //! | `/outcome` | says how the last sending ended that is kept in mind |
 //! | `/halt` | traps in the middle of its answer |
 //! | `/state` | counts the requests that this instance has seen |
@@ -45,7 +46,7 @@ const FOR_EVER_MILLISECONDS: u64 = 365 * 24 * 60 * 60 * 1_000;
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// How the last sending ended that `/sent` began.
+    /// How the last sending ended that `/sent` or `/handed` began.
     static OUTCOME: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -72,6 +73,7 @@ impl wasip3::exports::http::handler::Guest for Misbehaver {
             "/trailers" => trailers(),
             "/declare" => declare(number(query, "length"), number(query, "write")),
             "/sent" => sent(number(query, "mib")),
+            "/handed" => handed(number(query, "length")),
             "/outcome" => text(OUTCOME.with_borrow(Clone::clone)),
             "/halt" => halt(),
             "/state" => text(format!("{}\n", SEEN.fetch_add(1, Ordering::Relaxed) + 1)),
@@ -201,6 +203,21 @@ fn declare(length: u64, write: u64) -> Result<Response, ErrorCode> {
     let (response, _sent) = answer_with(headers, move |mut body| async move {
         let _unread = body.write_all(bytes).await;
     })?;
+    Ok(response)
+}
+
+fn handed(length: u64) -> Result<Response, ErrorCode> {
+    let headers = fields("content-length", &length.to_string())?;
+    let bytes = vec![b'x'; usize::try_from(length).unwrap_or_default()];
+    let (mut body, body_reader) = wit_stream::new();
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (response, sent) = Response::new(headers, Some(body_reader), trailers);
+    spawn_local(async move {
+        let _unread = body.write_all(bytes).await;
+        let outcome = sent.await;
+        OUTCOME.set(format!("{outcome:?}"));
+        drop(body);
+    });
     Ok(response)
 }
 

@@ -115,6 +115,10 @@ impl Writing {
 /// The reading side. Dropping it tells the guest that nobody wants more.
 pub(crate) struct Written {
     shared: Arc<Shared>,
+    /// What its head declares.
+    length: Option<u64>,
+    /// Bytes that the reader has.
+    handed: u64,
 }
 
 impl Written {
@@ -133,6 +137,8 @@ impl Written {
         let life = store.as_context().data().life().clone();
         let written = Self {
             shared: shared.clone(),
+            length,
+            handed: 0,
         };
         match contents {
             None => shared.lock().is_complete = true,
@@ -159,6 +165,8 @@ impl Written {
     pub(super) fn unfinished() -> Self {
         Self {
             shared: Arc::default(),
+            length: None,
+            handed: 0,
         }
     }
 
@@ -183,13 +191,14 @@ impl Written {
         Ok(held.into())
     }
 
-    fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
         let mut state = self.shared.lock();
         if !state.held.is_empty() {
             let held = mem::take(&mut state.held);
             let writer = state.writer.take();
             drop(state);
             wake(writer);
+            self.handed += held.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(held.into()))));
         }
         if let Some(code) = &state.failure {
@@ -210,7 +219,7 @@ impl http_body::Body for Written {
     type Error = Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.poll(context).map(|frame| match frame {
@@ -234,13 +243,14 @@ impl http_body::Body for Written {
 impl Drop for Written {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        let was_read = state.is_over();
+        // A reader that knows the length need not ask for the end, and may go before it is written.
+        let has_all = state.failure.is_none() && self.length == Some(self.handed);
+        let was_read = state.is_over() || has_all;
         state.reader_is_gone = true;
         let _held = mem::take(&mut state.held);
         let writer = state.writer.take();
         drop(state);
         wake(writer);
-        // A reader that knows the length need not ask for the end.
         let end = if was_read {
             Ok(())
         } else {
