@@ -122,9 +122,12 @@ impl InstancePool {
     }
 
     /// Keeps the instance for another call, or retires it. So it does with one that has forgotten a
-    /// stream whose other end is elsewhere: that would stay open for as long as the instance is kept.
+    /// stream whose other end is elsewhere, or a head with its body: that would stay open for as long as
+    /// the instance is kept.
     pub(crate) fn give_back(&self, mut live: Live) {
-        if live.calls_left == 0 || !live.life.0.is_self_contained() {
+        let is_self_contained = live.life.0.is_self_contained();
+        if live.calls_left == 0 || !is_self_contained || !live.store.data_mut().bodies().is_empty()
+        {
             return;
         }
         // It was in use a moment ago, when its last poll began: that clock reading serves here too.

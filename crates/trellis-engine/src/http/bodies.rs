@@ -99,6 +99,11 @@ impl Bodies {
     fn take(&mut self, head: u32) -> Option<Body> {
         self.0.remove(&head)
     }
+
+    /// Tells whether no head of the store has a body.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Which of two messages a body belongs to.

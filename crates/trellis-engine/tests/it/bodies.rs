@@ -201,6 +201,27 @@ async fn a_reader_that_has_all_declared_bytes_need_not_wait_for_the_end() {
     expect_outcome(&guest, "ConnectionTerminated").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_body_that_a_guest_forgets_ends_with_its_request() {
+    let guest = misbehaver().await;
+    for path in ["/forget-body", "/forget-head"] {
+        let (sender, body) = pieces();
+        sender.send(Bytes::from_static(b"never read")).unwrap();
+        let response = send(&guest, path, body).await;
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, "forgotten\n", "{path}");
+        let closed = tokio::time::timeout(PATIENCE, sender.closed()).await;
+        closed.unwrap_or_else(|_| panic!("{path}: the body stays open"));
+    }
+    // One that is read, or refused properly, costs no instance.
+    let before = get(&guest, "/state").await.unwrap();
+    let (sender, body) = pieces();
+    let response = send(&guest, "/", body).await;
+    response.into_body().collect().await.unwrap();
+    sender.closed().await;
+    assert_ne!(get(&guest, "/state").await.unwrap(), before);
+}
+
 async fn expect_outcome(guest: &ComponentHandle, outcome: &str) {
     let said = async {
         loop {

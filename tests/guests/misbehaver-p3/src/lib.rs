@@ -17,6 +17,7 @@
 //! | `/declare?length=N&write=M` | declares N bytes and writes M |
 //! | `/sent?mib=N` | streams N MiB and keeps in mind how sending them ended |
 //! | `/handed?length=N` | writes the N bytes that it declares, and ends the body when it knows how sending it ended |
+//! | `/forget-body`, `/forget-head` | forgets the body of its request, or the request itself, and answers |
 //! | `/outcome` | says how the last sending ended that is kept in mind |
 //! | `/halt` | traps in the middle of its answer |
 //! | `/state` | counts the requests that this instance has seen |
@@ -74,6 +75,15 @@ impl wasip3::exports::http::handler::Guest for Misbehaver {
             "/declare" => declare(number(query, "length"), number(query, "write")),
             "/sent" => sent(number(query, "mib")),
             "/handed" => handed(number(query, "length")),
+            "/forget-body" => {
+                let (_, received) = wit_future::new(|| Ok(()));
+                core::mem::forget(Request::consume_body(request, received));
+                text("forgotten\n".into())
+            }
+            "/forget-head" => {
+                core::mem::forget(request);
+                text("forgotten\n".into())
+            }
             "/outcome" => text(OUTCOME.with_borrow(Clone::clone)),
             "/halt" => halt(),
             "/state" => text(format!("{}\n", SEEN.fetch_add(1, Ordering::Relaxed) + 1)),

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpCtxView, WasiHttpView};
 use super::error_code::error_code;
 use super::written::TrailersResult;
 use crate::state::State;
-use crate::streams::hand_over;
+use crate::streams::{Crossing, Way, hand_over};
 
 /// What was read of a body for a guest, and what was not.
 pub(super) struct Given {
@@ -26,6 +26,8 @@ pub(super) struct Given {
     pub(super) unread: Bytes,
     pub(super) body: WasiBody,
     trailers: Option<oneshot::Sender<TrailersResult>>,
+    /// Until the guest drops it. An instance that forgets it is not kept.
+    _crossing: Option<Crossing>,
 }
 
 /// Gives `body` to the guest: its bytes, and what follows them.
@@ -37,10 +39,18 @@ pub(super) fn give(
     body: WasiBody,
 ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<TrailersResult>)> {
     let (sender, trailers) = oneshot::channel();
+    // One that is at its end is nothing that stays open.
+    let crossing = if body.is_end_stream() {
+        None
+    } else {
+        let life = store.as_context().data().life().clone();
+        Some(Crossing::open(&life, Way::In)?)
+    };
     let given = Given {
         unread: Bytes::new(),
         body,
         trailers: Some(sender),
+        _crossing: crossing,
     };
     let contents = StreamReader::new(&mut store, given)?;
     // A guest that wants no more bytes learns of no trailers.
