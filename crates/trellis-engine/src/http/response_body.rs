@@ -1,5 +1,7 @@
 //! The body of a component's answer.
 
+mod streaming;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,12 +10,9 @@ use http_body::{Body, Frame, SizeHint};
 use trellis_core::{ComponentId, ErrorClass};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::call_error::CallError;
-use crate::component::Permit;
+use self::streaming::Stream;
+pub(crate) use self::streaming::{GuestTask, Rest};
 use crate::figures::Tally;
-
-/// The guest's remaining work on a request, as far as the body carries it along.
-pub(crate) type GuestTask = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
 
 /// The body of a component's answer: whole when the guest finished before it was needed, else a
 /// stream that carries the guest along.
@@ -22,15 +21,11 @@ pub struct ResponseBody(Inner);
 enum Inner {
     Whole(Option<Bytes>),
     Replay(Box<Replay>),
-    Stream(Box<Stream>),
+    Stream(Stream),
 }
 
-struct Stream {
-    body: WasiBody,
-    ended: bool,
-    rest: Rest,
-    counted: Option<Counted>,
-}
+/// A frame of a body, or its end.
+type Next = Option<Result<Frame<Bytes>, Error>>;
 
 /// The count of a call whose body is on its way.
 struct Counted {
@@ -40,32 +35,51 @@ struct Counted {
 }
 
 impl Counted {
-    /// Takes note of what comes.
-    fn see(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
-        match frame {
+    /// Begins to count the bytes of a body, unless the call has ended with its head: where nobody reads
+    /// a body, or none was announced.
+    fn begin(
+        mut tally: Tally,
+        has_body: bool,
+        length: impl FnOnce() -> Option<u64>,
+    ) -> Option<Self> {
+        let left = if has_body { length() } else { Some(0) };
+        if left == Some(0) {
+            tally.end(None);
+            return None;
+        }
+        Some(Self { tally, left })
+    }
+
+    /// Takes note of what comes. Returns whether all is through.
+    fn see(&mut self, next: &Next) -> bool {
+        match next {
             None => self.tally.end(None),
-            // How a body is cut off at its deadline.
-            Some(Err(Error::HttpResponseTimeout)) => self.tally.end(Some(ErrorClass::Deadline)),
-            Some(Err(_)) => self.tally.end(Some(ErrorClass::Trap)),
+            Some(Err(error)) => {
+                // How a body is cut off at its deadline.
+                let class = match error {
+                    Error::HttpResponseTimeout => ErrorClass::Deadline,
+                    _ => ErrorClass::Trap,
+                };
+                self.tally.end(Some(class));
+                return false;
+            }
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.left = self.left.map(|left| left.saturating_sub(bytes));
-                if self.left == Some(0) {
-                    self.tally.end(None);
+                if self.left != Some(0) {
+                    return false;
                 }
+                self.tally.end(None);
             }
         }
+        true
     }
 }
 
-/// What a streaming body keeps of its request.
-pub(crate) struct Rest {
-    pub(crate) component: ComponentId,
-    /// The guest's remaining work, where this body drives it.
-    pub(crate) task: Option<GuestTask>,
-    /// The request's place, where the task does not hold it.
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) permit: Option<Permit>,
+/// Says that a guest has left its answer as it was, without an end.
+fn log_unfinished(component: &ComponentId, error: &Error) {
+    let component_id = component.as_str();
+    tracing::warn!(component_id, ?error, "component did not finish its answer");
 }
 
 impl ResponseBody {
@@ -79,14 +93,17 @@ impl ResponseBody {
         Self::read_ahead(body)
     }
 
+    /// Names the component whose guest has finished, for the log.
+    pub(crate) fn of(mut self, component: &ComponentId) -> Self {
+        if let Inner::Replay(replay) = &mut self.0 {
+            replay.component = Some(component.clone());
+        }
+        self
+    }
+
     /// Takes a body whose guest is still at work.
     pub(crate) fn streaming(body: WasiBody, rest: Rest) -> Self {
-        Self(Inner::Stream(Box::new(Stream {
-            body,
-            ended: false,
-            rest,
-            counted: None,
-        })))
+        Self(Inner::Stream(Stream::new(body, rest)))
     }
 
     /// Counts the call until the body has ended, where it is one that somebody reads. Only then `length` is
@@ -98,17 +115,11 @@ impl ResponseBody {
         length: impl FnOnce() -> Option<u64>,
     ) -> Self {
         match &mut self.0 {
-            Inner::Stream(stream) if has_body => match length() {
-                Some(0) => tally.end(None),
-                left => stream.counted = Some(Counted { tally, left }),
-            },
-            _ => tally.end(None),
+            Inner::Whole(_) => tally.end(None),
+            Inner::Replay(replay) => replay.counted = Counted::begin(tally, has_body, length),
+            Inner::Stream(stream) => stream.count(tally, has_body, length),
         }
         self
-    }
-
-    fn replayed(replay: Replay) -> Self {
-        Self(Inner::Replay(Box::new(replay)))
     }
 
     /// Returns all of it, where it is there.
@@ -127,20 +138,8 @@ impl ResponseBody {
         let first = match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Ready(None) => return Self(Inner::Whole(None)),
             Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => {
-                return Self::replayed(Replay {
-                    first: Some(Err(error)),
-                    second: None,
-                    rest: None,
-                });
-            }
-            Poll::Pending => {
-                return Self::replayed(Replay {
-                    first: None,
-                    second: None,
-                    rest: Some(body),
-                });
-            }
+            Poll::Ready(Some(Err(error))) => return Self::replayed(Some(Err(error)), None, None),
+            Poll::Pending => return Self::replayed(None, None, Some(body)),
         };
         match (
             first.into_data(),
@@ -153,13 +152,23 @@ impl ResponseBody {
                     Poll::Ready(second) => Some(second),
                     Poll::Pending => None,
                 };
-                Self::replayed(Replay {
-                    first: Some(Ok(first)),
-                    second,
-                    rest: Some(body),
-                })
+                Self::replayed(Some(Ok(first)), second, Some(body))
             }
         }
+    }
+
+    fn replayed(
+        first: Option<Result<Frame<Bytes>, Error>>,
+        second: Option<Next>,
+        rest: Option<WasiBody>,
+    ) -> Self {
+        Self(Inner::Replay(Box::new(Replay {
+            first,
+            second,
+            rest,
+            counted: None,
+            component: None,
+        })))
     }
 }
 
@@ -167,18 +176,27 @@ impl ResponseBody {
 struct Replay {
     first: Option<Result<Frame<Bytes>, Error>>,
     /// What came after the first frame, where that is known: a frame, or the end.
-    second: Option<Option<Result<Frame<Bytes>, Error>>>,
+    second: Option<Next>,
     rest: Option<WasiBody>,
+    counted: Option<Counted>,
+    component: Option<ComponentId>,
 }
 
-impl Body for Replay {
-    type Data = Bytes;
-    type Error = Error;
+impl Replay {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        let poll = self.poll_next(context);
+        if let Poll::Ready(next) = &poll {
+            if let Some(counted) = &mut self.counted {
+                counted.see(next);
+            }
+            if let (Some(Err(error)), Some(component)) = (next, self.component.take()) {
+                log_unfinished(&component, error);
+            }
+        }
+        poll
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Some(frame) = self.first.take() {
             return Poll::Ready(Some(frame));
         }
@@ -199,13 +217,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Next> {
         match &mut self.0 {
             Inner::Whole(data) => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
-            Inner::Replay(replay) => Pin::new(replay).poll_frame(context),
+            Inner::Replay(replay) => replay.poll_frame(context),
             Inner::Stream(stream) => stream.poll_frame(context),
         }
     }
@@ -214,7 +229,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Inner::Whole(data) => data.is_none(),
             Inner::Replay(_) => false,
-            Inner::Stream(stream) => stream.ended,
+            Inner::Stream(stream) => stream.has_ended(),
         }
     }
 
@@ -224,57 +239,6 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
             Inner::Replay(_) | Inner::Stream(_) => SizeHint::default(),
-        }
-    }
-}
-
-impl Stream {
-    /// Lets the guest work, then takes what it wrote. A guest that failed cuts the body short with an
-    /// error, never with a silent end.
-    fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(task) = &mut self.rest.task
-            && let Poll::Ready(result) = task.as_mut().poll(context)
-        {
-            self.rest.task = None;
-            if let Err(error) = result {
-                let component_id = self.rest.component.as_str();
-                tracing::warn!(component_id, %error, "component failed in the middle of its answer");
-                self.ended = true;
-                if let Some(counted) = &mut self.counted {
-                    counted.tally.end(Some(error.class));
-                }
-                return Poll::Ready(Some(Err(Error::InternalError(Some(error.to_string())))));
-            }
-        }
-        let poll = Pin::new(&mut self.body).poll_frame(context);
-        self.ended = matches!(poll, Poll::Ready(None));
-        if let (Poll::Ready(frame), Some(counted)) = (&poll, &mut self.counted) {
-            counted.see(frame);
-        }
-        poll
-    }
-}
-
-impl Drop for Stream {
-    /// A guest may go on after its answer ended, within its deadline. A client that went away before
-    /// that has cancelled it.
-    fn drop(&mut self) {
-        let Some(task) = self.rest.task.take() else {
-            return;
-        };
-        if self.ended
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let component = self.rest.component.clone();
-            runtime.spawn(async move {
-                if let Err(error) = task.await {
-                    let component_id = component.as_str();
-                    tracing::warn!(component_id, %error, "component failed after its answer");
-                }
-            });
         }
     }
 }

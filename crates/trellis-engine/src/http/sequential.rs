@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use trellis_core::ErrorClass;
+use trellis_core::{ComponentId, ErrorClass};
 use wasmtime_wasi_http::WasiBody;
 
 use super::body_pipe::BodyReader;
@@ -29,6 +29,7 @@ pub(crate) fn serve(permit: Permit, deadline: Deadline, request: Request<WasiBod
     let call = run(permit, request, meter.clone(), slot.clone());
     Serving {
         task: Some(Box::pin(Guarded::new(call, flavour, meter, deadline))),
+        deadline,
         slot,
         generation,
     }
@@ -37,6 +38,7 @@ pub(crate) fn serve(permit: Permit, deadline: Deadline, request: Request<WasiBod
 /// A request in an instance. Small, because it moves; the guest's work stays where it began.
 pub(crate) struct Serving {
     task: Option<GuestTask>,
+    deadline: Deadline,
     slot: Arc<AnswerSlot>,
     generation: Arc<Generation>,
 }
@@ -56,18 +58,24 @@ impl Future for Serving {
             None if done.is_ready() => return Poll::Ready(Err(no_answer())),
             None => return Poll::Pending,
         };
-        let task = this.task.take();
+        let task = this.task.take().map(|task| (task, this.deadline));
+        let component = &this.generation.id;
         let rest = done.is_pending().then(|| Rest {
-            component: this.generation.id.clone(),
+            component: component.clone(),
             task,
             permit: None,
         });
-        Poll::Ready(Ok(response.map(|body| response_body(body, rest))))
+        let response = response.map(|body| response_body(body, component, rest));
+        Poll::Ready(Ok(response))
     }
 }
 
 /// Makes the body of a response, with what the guest has left to do.
-fn response_body(body: Option<BodyReader>, rest: Option<Rest>) -> ResponseBody {
+fn response_body(
+    body: Option<BodyReader>,
+    component: &ComponentId,
+    rest: Option<Rest>,
+) -> ResponseBody {
     let whole = match (body, &rest) {
         (None, _) => Ok(Bytes::new()),
         (Some(body), None) => body.into_whole(),
@@ -79,7 +87,7 @@ fn response_body(body: Option<BodyReader>, rest: Option<Rest>) -> ResponseBody {
             WasiBody::new(Full::new(bytes).map_err(|it| match it {})),
             rest,
         ),
-        (Err(body), None) => ResponseBody::finished(WasiBody::new(body)),
+        (Err(body), None) => ResponseBody::finished(WasiBody::new(body)).of(component),
         (Err(body), Some(rest)) => ResponseBody::streaming(WasiBody::new(body), rest),
     }
 }

@@ -339,3 +339,86 @@ async fn a_guest_cannot_have_its_host_hold_memory_without_end() {
     }
     assert_eq!(get(&handle, "/let-go?500").await.unwrap().1, "let go\n");
 }
+
+/// Returns how many calls ended well, and how many failed in the class.
+fn ended(handle: &ComponentHandle, class: ErrorClass) -> (u64, u64) {
+    let figures = handle.figures().unwrap().read();
+    let failed = figures.failed.iter().find(|(it, _)| *it == class);
+    (figures.ok, failed.unwrap().1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_holds_while_nobody_reads_the_answer() {
+    let limits = Limits {
+        deadline: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let engine = engine();
+    let handle = deploy(&engine, "http_raw", limits, None).await;
+    let response = send(&handle, post("/after?60000", WasiBody::default()))
+        .await
+        .unwrap();
+    let generation = handle.generation().unwrap();
+    let gone = async {
+        while generation.calls_running() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("the guest is ended at its deadline");
+    assert_eq!(ended(&handle, ErrorClass::Deadline), (0, 1));
+    assert_eq!(generation.figures().read().instances, 0);
+    let error = response.into_body().collect().await.unwrap_err();
+    assert!(
+        format!("{error:?}").contains("limits.deadline"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_after_an_answer_that_nobody_reads_on_is_not_cut_off() {
+    let engine = engine();
+    let reuse = Reuse {
+        calls_max: 1_000,
+        concurrency_max: 1,
+    };
+    let limits = Limits {
+        instances_max: 1,
+        calls_queued_max: 8,
+        ..Limits::default()
+    };
+    let handle = deploy(&engine, "http_raw", limits, Some(reuse)).await;
+    let head = Request::head("http://test/after?100");
+    let bodiless = |status| Request::get(format!("http://test/after-status?100,{status}"));
+    let length = Request::get("http://test/after-length?100");
+    let requests = [head, bodiless(204), bodiless(304), length];
+    for (number, request) in requests.into_iter().enumerate() {
+        let request = request.body(WasiBody::default()).unwrap();
+        let is_length = request.uri().path() == "/after-length";
+        let mut body = send(&handle, request).await.unwrap().into_body();
+        if is_length {
+            // As a server does that knows how much is to come.
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(data.len(), 9);
+        }
+        drop(body);
+        let (_, count) = get(&handle, "/count").await.unwrap();
+        assert_eq!(count, format!("{}\n", number + 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_its_guest_left_unfinished_counts_as_failed() {
+    let (_engine, handle) = raw().await;
+    let response = send(&handle, post("/cut", WasiBody::default()))
+        .await
+        .unwrap();
+    response.into_body().collect().await.unwrap_err();
+    assert_eq!(ended(&handle, ErrorClass::Trap), (0, 1));
+    let response = send(&handle, post("/trailers", WasiBody::default()))
+        .await
+        .unwrap();
+    response.into_body().collect().await.unwrap();
+    assert_eq!(ended(&handle, ErrorClass::Trap), (1, 1));
+}
