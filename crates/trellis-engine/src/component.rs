@@ -21,7 +21,7 @@ use crate::guarded::{Deadline, Guarded};
 use crate::http::bodies;
 use crate::http::concurrent::Concurrent;
 use crate::http::served;
-use crate::instance_pool::{HttpExport, InstancePool};
+use crate::instance_pool::{HttpExport, IDLE_TIME_MAX, InstancePool};
 use crate::outgoing::OutgoingHttp;
 use crate::settings::Flavour;
 use crate::state::{State, Template};
@@ -224,6 +224,7 @@ impl Engine {
             environment: spec.environment,
             outgoing: spec.outgoing,
             budget: self.budget().clone(),
+            generations: self.generations().clone(),
         };
         let generation = Arc::new(Generation {
             id: spec.id,
@@ -235,6 +236,7 @@ impl Engine {
             admission,
             figures,
         });
+        self.generations().add(&generation);
         warm(&generation).await?;
         Ok(generation)
     }
@@ -349,7 +351,9 @@ fn sweep_idle(generation: std::sync::Weak<Generation>) {
         loop {
             tokio::time::sleep(IDLE_SWEEP).await;
             match generation.upgrade() {
-                Some(generation) => generation.pool.retire_idle(false),
+                Some(generation) => {
+                    generation.pool.retire_idle(IDLE_TIME_MAX);
+                }
                 None => return,
             }
         }
@@ -379,14 +383,14 @@ impl ComponentHandle {
     /// Switches new calls to `generation`. Calls in flight end on the one they began with.
     pub fn publish(&self, generation: Arc<Generation>) {
         if let Some(old) = self.current.swap(Some(generation)) {
-            old.pool.retire_idle(true);
+            old.pool.retire_idle(Duration::ZERO);
         }
     }
 
     /// Takes the component out of service; calls in flight end normally.
     pub fn withdraw(&self) {
         if let Some(old) = self.current.swap(None) {
-            old.pool.retire_idle(true);
+            old.pool.retire_idle(Duration::ZERO);
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::budget::MemoryBudget;
 use crate::cache::{CacheError, CompileCache};
 use crate::figures::AllFigures;
+use crate::generations::Generations;
 use crate::settings::{self, Flavour, PoolReport};
 use crate::ticker;
 
@@ -58,6 +59,7 @@ struct Inner {
     budget: Arc<MemoryBudget>,
     compile_permits: Semaphore,
     figures: AllFigures,
+    generations: Arc<Generations>,
     pool: PoolReport,
 }
 
@@ -92,6 +94,7 @@ impl Engine {
                 budget: MemoryBudget::new(budget),
                 compile_permits: Semaphore::new(COMPILATIONS_MAX),
                 figures: AllFigures::default(),
+                generations: Arc::default(),
                 pool,
             }),
         })
@@ -124,6 +127,10 @@ impl Engine {
 
     pub(crate) fn figures(&self) -> &AllFigures {
         &self.inner.figures
+    }
+
+    pub(crate) fn generations(&self) -> &Arc<Generations> {
+        &self.inner.generations
     }
 
     pub(crate) fn compile_permits(&self) -> &Semaphore {

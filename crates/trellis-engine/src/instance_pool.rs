@@ -8,8 +8,10 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::{p2, p3};
 
+use crate::budget::MemoryRefusal;
 use crate::call_error::CallError;
 use crate::cpu_meter::{CpuMeter, now_nanos};
+use crate::generations::Shortage;
 use crate::idle_instances::IdleInstances;
 use crate::state::{State, Template};
 use crate::streams::LifeGuard;
@@ -18,7 +20,7 @@ use crate::streams::LifeGuard;
 /// size that the pool is made for; the rest are made again.
 const IDLE_MAX: usize = 64;
 /// How long an instance may be idle before its memory is given back.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Resources and other handles that one instance may hold, as a bound on host memory.
 const HANDLES_MAX: usize = 100_000;
 
@@ -136,17 +138,41 @@ impl InstancePool {
         self.idle.keep(live);
     }
 
-    /// Retires instances that were idle for long, or all of them.
-    pub(crate) fn retire_idle(&self, all: bool) {
+    /// Retires instances that were idle for `idle_time`, and returns how many.
+    pub(crate) fn retire_idle(&self, idle_time: Duration) -> usize {
         let now = now_nanos();
         self.idle.retire(|live| {
             let idle = Duration::from_nanos(now.saturating_sub(live.idle_since_nanos));
-            all || idle >= IDLE_TIME_MAX
-        });
+            idle >= idle_time
+        })
     }
 
-    /// Makes a fresh instance. Guest code (start functions) may run: call it under a guard.
+    /// Tells whether the instances have slots of `engine`.
+    pub(crate) fn is_of(&self, engine: &wasmtime::Engine) -> bool {
+        wasmtime::Engine::same(self.pre.engine(), engine)
+    }
+
+    /// Makes a fresh instance. Guest code (start functions) may run: call it under a guard. Where there is
+    /// no room for it, idle instances of all components make some, once.
     pub(crate) async fn instantiate(&self, meter: &Arc<CpuMeter>) -> Result<Live, CallError> {
+        let mut may_make_room = true;
+        loop {
+            let failure = match self.try_instantiate(meter).await {
+                Ok(live) => return Ok(live),
+                Err(failure) => failure,
+            };
+            let generations = &self.template.generations;
+            let has_room = failure.shortage.is_some_and(|shortage| {
+                may_make_room && generations.make_room(shortage, self.pre.engine())
+            });
+            if !has_room {
+                return Err(failure.error);
+            }
+            may_make_room = false;
+        }
+    }
+
+    async fn try_instantiate(&self, meter: &Arc<CpuMeter>) -> Result<Live, Failure> {
         let mut store = Store::new(self.pre.engine(), State::new(&self.template, meter.clone()));
         let limits = &self.template.limits;
         store.limiter(|state| &mut state.limiter);
@@ -163,13 +189,13 @@ impl InstancePool {
                 indices
                     .load(&mut store, &instance)
                     .map(HttpGuest::P2)
-                    .map_err(CallError::from_guest)?,
+                    .map_err(Failure::of_guest)?,
             ),
             Some(HttpExport::P3(indices)) => Some(
                 indices
                     .load(&mut store, &instance)
                     .map(HttpGuest::P3)
-                    .map_err(CallError::from_guest)?,
+                    .map_err(Failure::of_guest)?,
             ),
         };
         let life = LifeGuard(store.data().life().clone());
@@ -184,20 +210,26 @@ impl InstancePool {
         fastrand::u32(max - max / 2..=max)
     }
 
-    fn instantiation_error(&self, error: wasmtime::Error, store: &Store<State>) -> CallError {
+    fn instantiation_error(&self, error: wasmtime::Error, store: &Store<State>) -> Failure {
         if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-            return CallError::new(
-                ErrorClass::Overloaded,
-                "the host has no room for another instance",
-            );
+            let text = "the host has no room for another instance";
+            return Failure {
+                error: CallError::new(ErrorClass::Overloaded, text),
+                shortage: Some(Shortage::Slots),
+            };
         }
-        let class_is_overload =
-            store.data().limiter.refused == Some(crate::budget::MemoryRefusal::Host);
+        let lacks_memory = store.data().limiter.refused == Some(MemoryRefusal::Host);
         let error = self.explain(CallError::from_guest(error), store);
-        match class_is_overload {
-            true => error.before_start(ErrorClass::Overloaded),
+        match lacks_memory {
+            true => Failure {
+                error: error.before_start(ErrorClass::Overloaded),
+                shortage: Some(Shortage::Memory),
+            },
             // What starts may call others already, and fail with their error.
-            false => error.having_run(),
+            false => Failure {
+                error: error.having_run(),
+                shortage: None,
+            },
         }
     }
 
@@ -206,6 +238,22 @@ impl InstancePool {
         match store.data().memory_note(&self.template.limits) {
             Some(note) => error.with_note(&note),
             None => error,
+        }
+    }
+}
+
+/// Why there is no instance.
+struct Failure {
+    error: CallError,
+    /// What others could give up for it.
+    shortage: Option<Shortage>,
+}
+
+impl Failure {
+    fn of_guest(error: wasmtime::Error) -> Self {
+        Self {
+            error: CallError::from_guest(error),
+            shortage: None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod engine;
 mod event_loop;
 mod exports;
 mod figures;
+mod generations;
 mod guarded;
 mod guest_log;
 mod http;

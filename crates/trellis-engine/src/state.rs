@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::budget::{InstanceLimiter, MemoryBudget, MemoryRefusal};
 use crate::cpu_meter::CpuMeter;
 use crate::figures::{Figures, InstanceCount};
+use crate::generations::Generations;
 use crate::guest_log::{GuestLog, GuestStream};
 use crate::http::bodies::Bodies;
 use crate::http::served::{FIELDS_BYTES_MAX, ServedView, Tables};
@@ -26,6 +27,8 @@ pub(crate) struct Template {
     pub(crate) outgoing: Option<Arc<dyn OutgoingHttp>>,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) figures: Arc<Figures>,
+    /// Who may make room for an instance.
+    pub(crate) generations: Arc<Generations>,
 }
 
 /// Host state of one instance.

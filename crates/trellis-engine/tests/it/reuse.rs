@@ -80,3 +80,40 @@ async fn an_answer_that_a_trap_cuts_off_ends_with_an_error() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_instances_make_room_for_those_of_another_component() {
+    const REUSE: Reuse = Reuse {
+        calls_max: 1_000,
+        concurrency_max: 1,
+    };
+    let probe = engine();
+    let only = deploy(&probe, "misbehaver", Limits::default(), Some(REUSE)).await;
+    let bytes = probe.guest_memory_bytes();
+    drop(only);
+    // Room for one instance, and for what it grows by, but not for two.
+    let engine = trellis_engine::Engine::new(trellis_engine::EngineConfig {
+        memory_bytes_max: Some(bytes * 9 / 5),
+        ..Default::default()
+    });
+    let engine = engine.unwrap();
+    let first = deploy(&engine, "misbehaver", Limits::default(), Some(REUSE)).await;
+    let second = deploy(&engine, "misbehaver", Limits::default(), Some(REUSE)).await;
+    for handle in [&first, &second, &first, &second] {
+        assert_eq!(get(handle, "/").await.unwrap().0, 200);
+    }
+    // Where none is idle the refusal stays.
+    let busy = get(&first, "/sleep?ms=600");
+    let late = async {
+        while first.generation().unwrap().calls_running() == 0 {
+            tokio::task::yield_now().await;
+        }
+        get(&second, "/").await
+    };
+    let (busy, late) = tokio::join!(busy, late);
+    assert_eq!(busy.unwrap().0, 200);
+    assert_eq!(
+        late.unwrap_err().class,
+        trellis_core::ErrorClass::Overloaded
+    );
+}
