@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod bad_files;
 mod bad_machine;
 mod bad_manifests;

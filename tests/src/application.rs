@@ -45,6 +45,14 @@ impl Entry {
         self
     }
 
+    /// Says how its instances are reused: pairs of field and value.
+    #[must_use]
+    pub fn reuse(mut self, reuse: Value) -> Self {
+        self.traits
+            .push(json!({ "type": "reuse", "properties": reuse }));
+        self
+    }
+
     /// Links it: `interfaces` is `namespace:package/interface`, several joined by commas.
     #[must_use]
     pub fn link(mut self, target: &str, interfaces: &str, target_config: Value) -> Self {

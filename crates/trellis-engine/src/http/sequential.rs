@@ -118,8 +118,9 @@ async fn run(
         .await;
     match result {
         Ok(()) => {
-            live.store.data_mut().served.end();
-            pool.give_back(live);
+            if live.store.data_mut().served().end() {
+                pool.give_back(live);
+            }
             Ok(())
         }
         Err(error) => {

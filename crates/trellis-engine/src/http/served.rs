@@ -17,6 +17,7 @@ use trellis_core::ErrorClass;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTableError};
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
+use wasmtime_wasi_http::p2::body::HostFutureTrailers;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{FieldMap, WasiBody, WasiHttpCtxView};
 
@@ -73,6 +74,8 @@ pub(crate) struct Tables {
     responses: Slab<OutgoingResponse>,
     outgoing_bodies: Slab<BodyWriter>,
     outparams: Slab<Arc<AnswerSlot>>,
+    /// The future trailers of the request's body, in the table of wasmtime: the last that were asked for.
+    finished: Option<u32>,
     /// What the headers in `fields` and `responses` take, or more.
     fields_bytes: usize,
     /// How many of `responses` have a body.
@@ -98,13 +101,6 @@ impl Tables {
         let request = Resource::new_own(insert(&mut self.requests, request)?);
         let outparam = Resource::new_own(insert(&mut self.outparams, slot)?);
         Ok((request, outparam))
-    }
-
-    /// Ends what a guest that has returned left open: nobody writes those bodies any more.
-    pub(super) fn end(&mut self) {
-        for (_, body) in &mut self.outgoing_bodies {
-            body.forsake();
-        }
     }
 
     /// Counts `bytes` of headers more.
@@ -177,6 +173,29 @@ pub(crate) struct ServedView<'a> {
 }
 
 impl ServedView<'_> {
+    /// Ends what a guest that has returned left open: nobody writes those bodies any more, and nobody
+    /// reads those of its request. Returns whether that is possible: a body that the guest was reading
+    /// lasts for as long as its instance, and has its connection wait.
+    pub(super) fn end(&mut self) -> bool {
+        let tables = &mut *self.tables;
+        for (_, body) in &mut tables.outgoing_bodies {
+            body.forsake();
+        }
+        for (_, request) in &mut tables.requests {
+            request.abandon_body();
+        }
+        let bodies = tables.incoming_bodies.iter_mut();
+        let bodies_read = bodies.filter_map(|(_, body)| body.abandon().err()).count();
+        let finished = tables.finished.take().map(Resource::new_borrow);
+        let is_read = |it| {
+            matches!(
+                self.other.table.get(&it),
+                Ok(HostFutureTrailers::Waiting(_))
+            )
+        };
+        bodies_read == 0 && !finished.is_some_and(is_read)
+    }
+
     /// Takes `fields` out of our table, for wasmtime-wasi-http or for good.
     fn take_fields(&mut self, fields: &Resource<FieldMap>) -> wasmtime::Result<HeldMap> {
         let fields = self.tables.remove_fields(fields.rep())?;

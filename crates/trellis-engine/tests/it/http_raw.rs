@@ -422,3 +422,33 @@ async fn an_answer_that_its_guest_left_unfinished_counts_as_failed() {
     response.into_body().collect().await.unwrap();
     assert_eq!(ended(&handle, ErrorClass::Trap), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_body_that_a_reused_instance_forgets_is_dropped() {
+    let engine = engine();
+    let reuse = Reuse {
+        calls_max: 1_000,
+        concurrency_max: 1,
+    };
+    let handle = deploy(&engine, "http_raw", Limits::default(), Some(reuse)).await;
+    for path in [
+        "/forget",
+        "/forget-body",
+        "/forget-stream",
+        "/forget-trailers",
+    ] {
+        for _ in 0..3 {
+            let taken = Arc::<std::sync::atomic::AtomicUsize>::default();
+            let body = pieces(PIECES, taken.clone(), None);
+            let response = send(&handle, post(path, body)).await.unwrap();
+            let answer = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(answer, "ok\n", "{path}");
+            assert_eq!(Arc::strong_count(&taken), 1, "{path}: it is still held");
+        }
+        let before = handle.figures().unwrap().read().instances_made;
+        get(&handle, "/unread").await.unwrap();
+        get(&handle, "/unread").await.unwrap();
+        let made = handle.figures().unwrap().read().instances_made - before;
+        assert!(made <= 1, "{path}: {made}");
+    }
+}

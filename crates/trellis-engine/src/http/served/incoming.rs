@@ -32,6 +32,11 @@ impl IncomingRequest {
             body: Some(body),
         })
     }
+
+    /// Drops the body that the guest has not asked for.
+    pub(super) fn abandon_body(&mut self) {
+        self.body = None;
+    }
 }
 
 fn authority(parts: &Parts) -> Option<&str> {
@@ -96,6 +101,27 @@ pub(super) enum IncomingBody {
     Unread(WasiBody),
     /// The guest has its stream: wasmtime-wasi-http reads it.
     Read(Resource<HostIncomingBody>),
+    /// The guest has forgotten it.
+    Abandoned,
+}
+
+/// A body that is being read cannot be dropped.
+pub(super) struct IsRead;
+
+impl IncomingBody {
+    /// Drops a body that the guest has not read.
+    ///
+    /// # Errors
+    /// When it reads it.
+    pub(super) fn abandon(&mut self) -> Result<(), IsRead> {
+        match self {
+            Self::Read(_) => Err(IsRead),
+            Self::Unread(_) | Self::Abandoned => {
+                *self = Self::Abandoned;
+                Ok(())
+            }
+        }
+    }
 }
 
 impl ServedView<'_> {
@@ -110,6 +136,10 @@ impl ServedView<'_> {
         match remove(&mut self.tables.incoming_bodies, number)? {
             IncomingBody::Unread(body) => Ok(self.other.table.push(HostIncomingBody::new(body))?),
             IncomingBody::Read(body) => Ok(body),
+            IncomingBody::Abandoned => {
+                let nothing = HostIncomingBody::new(WasiBody::default());
+                Ok(self.other.table.push(nothing)?)
+            }
         }
     }
 }
@@ -124,7 +154,7 @@ impl types::HostIncomingBody for ServedView<'_> {
         };
         let place = get_mut(&mut self.tables.incoming_bodies, number)?;
         let IncomingBody::Unread(body) = place else {
-            return Ok(Err(())); // its one stream is taken
+            return Ok(Err(())); // its one stream is taken, or it is gone
         };
         let body = HostIncomingBody::new(std::mem::take(body));
         let body = self.other.table.push(body)?;
@@ -137,15 +167,20 @@ impl types::HostIncomingBody for ServedView<'_> {
         &mut self,
         id: Resource<HostIncomingBody>,
     ) -> wasmtime::Result<Resource<HostFutureTrailers>> {
+        let is_of_request = ours(&id).is_some();
         let body = self.hand_over(id)?;
-        types::HostIncomingBody::finish(&mut self.other, body)
+        let trailers = types::HostIncomingBody::finish(&mut self.other, body)?;
+        if is_of_request {
+            self.tables.finished = Some(trailers.rep());
+        }
+        Ok(trailers)
     }
 
     fn drop(&mut self, id: Resource<HostIncomingBody>) -> wasmtime::Result<()> {
         if let Some(number) = ours(&id)
             && matches!(
                 get(&self.tables.incoming_bodies, number)?,
-                IncomingBody::Unread(_)
+                IncomingBody::Unread(_) | IncomingBody::Abandoned
             )
         {
             remove(&mut self.tables.incoming_bodies, number)?;
