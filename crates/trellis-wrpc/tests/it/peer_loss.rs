@@ -230,10 +230,7 @@ async fn a_busy_host_of_1_x_takes_a_call_as_late_as_it_likes() {
     let call = call.unwrap();
     let invocation = within(calls.next()).await.unwrap();
     // Those that began later, and that hosts of ours would have taken by now, are given up meanwhile.
-    for (target, options) in [
-        (echo.clone(), by_ours()),
-        (echo.at("b").unwrap(), soon()),
-    ] {
+    for (target, options) in [(echo.clone(), by_ours()), (echo.at("b").unwrap(), soon())] {
         let error = host.client.call(&target, "x".into(), options).await;
         let error = error.unwrap_err();
         assert!(error.is_lost() && error.lost_host().is_none(), "{error}");

@@ -134,7 +134,7 @@ mod tests {
     fn job(path: &'static str, patience: Duration) -> (Job, Asked) {
         let (ticket, asked) = Ticket::new(Deadline::start(patience));
         let mut request = Request::new(WasiBody::default());
-        *request.uri_mut() = path.parse().unwrap();
+        *request.uri_mut() = path.parse().expect("a path");
         let job = Job {
             request: Incoming::First(request),
             request_id: None,
