@@ -6,10 +6,11 @@ use trellis_control::{
     Label, LabelKey, Link, ProviderAuctionRequest, Registries, Request, ScaleComponentCommand,
     StartProviderCommand, StopProviderCommand, TextMap, UpdateComponentCommand,
 };
+use trellis_core::ChangeId;
 use trellis_node::{
     COMPONENTS_MAX, ComponentAction, Effect, Envelope, Input, LABELS_MAX, LinkAnnouncement,
-    LinkDeletion, Outcome, PROVIDERS_MAX, ProviderAction, STORE_TASKS_MAX, Signed, StoreChange,
-    StoreFailure, StoreTask,
+    LinkDeletion, Outcome, PROVIDERS_MAX, ProviderAction, ReplyTo, STORE_TASKS_MAX, Signed,
+    StoreChange, StoreFailure, StoreTask,
 };
 
 use crate::support::{
@@ -533,6 +534,46 @@ fn a_link_is_deleted_with_the_words_of_1_x() {
         let effects = driven.taken();
         assert_eq!(event_names(&effects).len(), told);
         assert_eq!(replies(&effects)[0]["message"], message);
+    }
+}
+
+#[test]
+fn a_late_copy_of_a_change_is_answered_and_told_to_nobody() {
+    let mut driven = Driven::joined();
+    let name = ConfigName::new("settings").unwrap();
+    let link = link();
+    let deletion = DeleteLink {
+        source_id: link.source_id.clone(),
+        name: link.name.clone(),
+        wit_namespace: link.wit_namespace.clone(),
+        wit_package: link.wit_package.clone(),
+    };
+    let put_config = Request::ConfigPut {
+        name: name.clone(),
+        values: TextMap::new(),
+        bytes: Bytes::from_static(b"{}"),
+    };
+    for (request, said) in [
+        (Request::LinkPut(link), "successfully set link"),
+        (Request::LinkDelete(deletion), "successfully deleted link"),
+        (put_config, "successfully put config"),
+        (Request::ConfigDelete(name), "successfully deleted config"),
+    ] {
+        driven.taken();
+        let change = Some(ChangeId::new("one").unwrap());
+        driven.input(Input::Request {
+            request,
+            change: change.clone(),
+            reply: Some(ReplyTo("inbox".to_owned())),
+        });
+        let work = driven.store_work()[0];
+        assert_eq!(work.change, change);
+        let serial = work.serial;
+        driven.taken();
+        driven.finish(Outcome::MadeBefore { serial });
+        let effects = driven.taken();
+        assert_eq!(effects.len(), 1, "{effects:?}");
+        assert_eq!(replies(&effects)[0]["message"], said);
     }
 }
 
