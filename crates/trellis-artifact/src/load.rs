@@ -60,6 +60,14 @@ pub enum LoadError {
         /// The first part of the path that does not exist, when that is a folder.
         missing_folder: Option<PathBuf>,
     },
+    /// The path is a symbolic link to nothing.
+    #[error("{} is a broken symbolic link: there is no {}", path.display(), target.display())]
+    BrokenLink {
+        /// The path as it was given.
+        path: PathBuf,
+        /// What it leads to.
+        target: PathBuf,
+    },
     /// The path names a folder.
     #[error("{} is a folder, not a component", path.display())]
     Folder {
@@ -126,6 +134,9 @@ impl LoadError {
                 ..
             } => Some(format!("the folder {} does not exist", folder.display())),
             Self::NotFound { .. } => Some("build the component first, or check the path".into()),
+            Self::BrokenLink { .. } => {
+                Some("build the component that it leads to, or correct the link".into())
+            }
             Self::Folder {
                 component: Some(component),
                 ..
@@ -204,6 +215,9 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
 
 fn explain(path: &Path, source: io::Error) -> LoadError {
     let path = path.to_owned();
+    if let (ErrorKind::NotFound, Ok(target)) = (source.kind(), fs::read_link(&path)) {
+        return LoadError::BrokenLink { path, target };
+    }
     match source.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => LoadError::NotFound {
             similar: find_similar(&path),
@@ -223,18 +237,27 @@ fn folder_of(path: &Path) -> Option<&Path> {
     }
 }
 
-/// Returns the entry of the same folder whose name is most like that of `path`.
+/// Returns the entry of the same folder whose name is most like that of `path`. Extensions do not count: all
+/// components share one.
 fn find_similar(path: &Path) -> Option<PathBuf> {
-    let wanted = path.file_name()?.to_string_lossy().to_lowercase();
-    let likeness = |name: &str| strsim::jaro_winkler(&wanted, &name.to_lowercase());
+    let typed = path.file_name()?;
+    let wanted = stem(typed.as_ref());
+    let likeness = |name: &str| strsim::jaro_winkler(&wanted, &stem(name.as_ref()));
     fs::read_dir(folder_of(path)?)
         .ok()?
         .take(SUGGESTION_NAMES_MAX)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| typed != name.as_str())
         .map(|name| (likeness(&name), name))
         .filter(|(likeness, _)| *likeness >= SUGGESTION_LIKENESS_MIN)
         .max_by(|(a, a_name), (b, b_name)| a.total_cmp(b).then_with(|| b_name.cmp(a_name)))
         .map(|(_, name)| path.with_file_name(name))
+}
+
+/// Returns a file name in lower case without its extension.
+fn stem(name: &Path) -> String {
+    let stem = name.file_stem().unwrap_or_default();
+    stem.to_string_lossy().to_lowercase()
 }
 
 /// Returns the outermost folder on the way to `path` that does not exist.

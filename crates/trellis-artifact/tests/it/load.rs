@@ -69,6 +69,33 @@ fn a_missing_file_gets_a_suggestion() {
 }
 
 #[test]
+fn a_suggestion_is_another_name_that_is_alike_without_its_extension() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("prober.wasm"), "").unwrap();
+    assert_eq!(
+        explain(folder.path(), "nope.wasm"),
+        "there is no file DIR/nope.wasm\nhint: build the component first, or check the path"
+    );
+    assert_eq!(
+        explain(folder.path(), "prober"),
+        "there is no file DIR/prober\nhint: did you mean DIR/prober.wasm?"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_that_leads_nowhere_is_not_its_own_suggestion() {
+    let folder = TempDir::new().unwrap();
+    let target = folder.path().join("target/web.wasm");
+    std::os::unix::fs::symlink(&target, folder.path().join("web.wasm")).unwrap();
+    assert_eq!(
+        explain(folder.path(), "web.wasm"),
+        "DIR/web.wasm is a broken symbolic link: there is no DIR/target/web.wasm\n\
+         hint: build the component that it leads to, or correct the link"
+    );
+}
+
+#[test]
 fn a_folder_is_not_a_component() {
     let folder = TempDir::new().unwrap();
     let inner = folder.path().join("release");
