@@ -10,4 +10,4 @@ mod session;
 pub(crate) use environment::{Lookup, of_process};
 pub(crate) use options::{ConnectionOptions, LatticeOptions};
 pub(crate) use resolve::{Origin, Resolved, Setting, named_context, redacted};
-pub(crate) use session::{Session, lattice_settings};
+pub(crate) use session::{Session, lattice_settings, not_joined};

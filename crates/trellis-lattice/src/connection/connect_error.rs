@@ -9,6 +9,8 @@ use async_nats::rustls;
 use async_nats::{ConnectErrorKind, ServerError};
 use trellis_core::with_causes;
 
+use super::settings::Credentials;
+
 /// Why no connection came to be.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -92,9 +94,7 @@ pub enum ConnectError {
         source: async_nats::ConnectError,
     },
     /// The server does not let these credentials in.
-    #[error(
-        "{servers} does not accept {credentials}; give the credentials of this lattice, and see that they have not expired"
-    )]
+    #[error("{servers} {}", refusal(credentials))]
     Authentication {
         /// The addresses tried.
         servers: String,
@@ -124,6 +124,16 @@ impl ConnectError {
             Self::Refused { .. } | Self::Name { .. } | Self::Timeout { .. }
         )
     }
+}
+
+/// Says what a server has against these credentials; there may be none.
+fn refusal(credentials: &str) -> String {
+    if credentials == Credentials::None.to_string() {
+        return "wants credentials, and none were given".to_owned();
+    }
+    format!(
+        "does not accept {credentials}; give the credentials of this lattice, and see that they have not expired"
+    )
 }
 
 fn seconds(duration: &Duration) -> String {

@@ -6,8 +6,9 @@ use trellis_control::{Client, ClientError, Gathered, Host, Timing};
 use trellis_core::with_causes;
 use trellis_lattice::{ConnectError, Credentials, Settings, Tls, TlsIdentity, connect};
 
-use super::resolve::{Origin, Resolved, redacted};
+use super::resolve::{Choice, Origin, Resolved, redacted};
 use super::{ConnectionOptions, credentials};
+use crate::context::Contexts;
 use crate::failure::Failure;
 
 /// After the answer of the only host that an embedded lattice has, no further one comes.
@@ -31,6 +32,9 @@ impl Session {
     /// When a setting is wrong or the lattice cannot be reached.
     pub(crate) async fn open(options: &ConnectionOptions) -> Result<Self, Failure> {
         let resolved = Resolved::of_client(options)?;
+        if let Some((name, Choice::Embedded)) = &resolved.context {
+            note_others(&name.value);
+        }
         Self::with(resolved).await
     }
 
@@ -98,6 +102,17 @@ impl Session {
             eprintln!("warning: {}", with_causes(failure));
         }
         Ok(gathered.answers)
+    }
+}
+
+/// Says which of several embedded lattices is meant where nobody named one.
+fn note_others(name: &str) {
+    let others = Contexts::open().other_embedded(name);
+    if !others.is_empty() {
+        eprintln!(
+            "note: context {name} is used, of the host that started last; `--context NAME` chooses {}",
+            others.join(" or ")
+        );
     }
 }
 
@@ -197,15 +212,9 @@ fn found(origin: &Origin) -> String {
 }
 
 fn not_reached(resolved: &Resolved, error: &ConnectError) -> Failure {
-    let message = format!(
-        "cannot reach lattice {}: {}",
-        resolved.lattice.value,
-        // What the client said adds nothing where we know what it means.
-        match error {
-            ConnectError::Other { .. } => with_causes(error),
-            error => error.to_string(),
-        }
-    );
+    let lattice = &resolved.lattice.value;
+    let message = format!("cannot reach lattice {lattice}: {}", words(error));
+    let of_embedded = embedded_hint(error, &resolved.servers.value);
     let hint = match (error, &resolved.servers.origin) {
         (ConnectError::Refused { .. }, Origin::Default) => {
             "`trellis up` starts a lattice here; `--nats URL` or `--context NAME` name another"
@@ -217,5 +226,35 @@ fn not_reached(resolved: &Resolved, error: &ConnectError) -> Failure {
             "`trellis config show` says where each setting comes from; `trellis doctor` looks closer"
         }
     };
+    let hint = of_embedded.as_deref().unwrap_or(hint);
     Failure::in_lattice(&message, &note(resolved), Some(hint))
+}
+
+/// Says why a lattice that is to be joined cannot be.
+pub(crate) fn not_joined(servers: &[String], error: &ConnectError) -> Failure {
+    let hint = embedded_hint(error, servers);
+    Failure::message(&words(error), hint.as_deref())
+}
+
+/// What the client said adds nothing where we know what it means.
+fn words(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Refused { .. }
+        | ConnectError::Name { .. }
+        | ConnectError::Timeout { .. }
+        | ConnectError::Authentication { .. } => error.to_string(),
+        error => with_causes(error),
+    }
+}
+
+/// Says whose server this is, where it is the embedded one of a host that runs here.
+fn embedded_hint(error: &ConnectError, servers: &[String]) -> Option<String> {
+    if !matches!(error, ConnectError::Authentication { .. }) {
+        return None;
+    }
+    let context = Contexts::open().embedded_at(servers)?;
+    Some(format!(
+        "that is the embedded lattice of another host, which is for this host alone: ask it with `--context \
+         {context}`; hosts join one another over a NATS server"
+    ))
 }

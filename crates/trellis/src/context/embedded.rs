@@ -1,7 +1,7 @@
 //! The context of a running embedded lattice: written when it starts, removed when it ends, and known
 //! to be stale when its process is gone or nothing answers.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use trellis_core::LatticeName;
 use super::{Context, Contexts, EMBEDDED_PREFIX};
 use crate::failure::Failure;
 
+/// The port of a NATS server whose address has none.
+const PORT_DEFAULT: u16 = 4222;
 /// How long a listener of this machine has to take a connection.
 const ANSWER_MAX: Duration = Duration::from_millis(300);
 
@@ -100,6 +102,26 @@ impl Contexts {
         found.into_iter().find(|(_, context)| is_live(context))
     }
 
+    /// Returns the names of the embedded lattices that run here besides that of `name`.
+    pub(crate) fn other_embedded(&self, name: &str) -> Vec<String> {
+        let others = self.embedded().into_iter().filter(|(it, _)| it != name);
+        others
+            .filter(|(_, context)| is_live(context))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Returns the name of the embedded lattice that runs here at one of these addresses.
+    pub(crate) fn embedded_at(&self, servers: &[String]) -> Option<String> {
+        let ports: Vec<u16> = servers.iter().filter_map(|it| loopback_port(it)).collect();
+        let here = |context: &Context| {
+            let mut own = context.servers.iter().filter_map(|it| loopback_port(it));
+            own.any(|port| ports.contains(&port)) && is_live(context)
+        };
+        let mut all = self.embedded().into_iter();
+        all.find(|(_, context)| here(context)).map(|(name, _)| name)
+    }
+
     fn embedded(&self) -> Vec<(String, Context)> {
         let named = |name: String| Some((name.clone(), self.load(&name).ok()?));
         let contexts = self.names().into_iter().filter_map(named);
@@ -124,10 +146,22 @@ pub(crate) fn is_live(context: &Context) -> bool {
 }
 
 fn answers(server: &str) -> bool {
+    let mut loopback = loopback(server);
+    loopback.any(|it| TcpStream::connect_timeout(&it, ANSWER_MAX).is_ok())
+}
+
+/// Returns the addresses of a server on this machine.
+fn loopback(server: &str) -> impl Iterator<Item = SocketAddr> {
     let address = server.rsplit_once("://").map_or(server, |(_, rest)| rest);
     let addresses = address.to_socket_addrs().into_iter().flatten();
-    let mut loopback = addresses.filter(|it| it.ip().is_loopback());
-    loopback.any(|it| TcpStream::connect_timeout(&it, ANSWER_MAX).is_ok())
+    addresses.filter(|it| it.ip().is_loopback())
+}
+
+/// Returns the port of a server on this machine; that of NATS where none is written.
+fn loopback_port(server: &str) -> Option<u16> {
+    let written = loopback(server).next();
+    let usual = || loopback(&format!("{server}:{PORT_DEFAULT}")).next();
+    written.or_else(usual).map(|it| it.port())
 }
 
 #[cfg(unix)]
@@ -176,6 +210,16 @@ mod tests {
         assert_eq!(contexts.live_embedded().unwrap().0, "embedded");
         let second = announce(&contexts, &listener);
         assert_eq!(contexts.names().len(), 2, "each has its own");
+        assert_eq!(contexts.other_embedded("embedded").len(), 1);
+        let server = [format!(
+            "localhost:{}",
+            listener.local_addr().unwrap().port()
+        )];
+        assert!(contexts.embedded_at(&server).is_some());
+        assert_eq!(
+            contexts.embedded_at(&["nats://192.0.2.1:4222".to_owned()]),
+            None
+        );
         drop(first);
         assert!(contexts.live_embedded().unwrap().0.starts_with("embedded-"));
         drop(second);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::completion;
-use crate::context::Contexts;
+use crate::context::{Contexts, is_live};
 use crate::failure::Failure;
 use crate::output;
 
@@ -17,6 +17,16 @@ pub(crate) struct Del {
 }
 
 pub(crate) fn run(arguments: &Del) -> Result<(), Failure> {
-    Contexts::open().delete(&arguments.name)?;
+    let contexts = Contexts::open();
+    if contexts.load(&arguments.name).is_ok_and(|it| is_live(&it)) {
+        let message = format!(
+            "context {} belongs to a host that runs here, and no terminal would find that without it",
+            arguments.name
+        );
+        let hint =
+            "end that host, which removes it; `trellis context select NAME` uses another context";
+        return Err(Failure::message(&message, Some(hint)));
+    }
+    contexts.delete(&arguments.name)?;
     output::line(&format!("deleted {}", arguments.name))
 }

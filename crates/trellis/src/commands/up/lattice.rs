@@ -18,7 +18,7 @@ use trellis_lattice::store::{
 use trellis_lattice::{Credentials, Lattice, Settings, connect, connect_in_background};
 use trellis_node::LeasePolicy;
 
-use crate::connection::redacted;
+use crate::connection::{not_joined, redacted};
 use crate::failure::Failure;
 
 /// Where NATS listens by custom: tools find the embedded lattice there when the port is free.
@@ -102,9 +102,10 @@ impl Place {
 pub(super) async fn join(settings: Settings, data: &Path) -> Result<Joined, Failure> {
     let place =
         Place::take(data, &settings.lattice).map_err(|error| folder_failure(data, &error))?;
+    let servers = settings.servers.clone();
     let sought = match tokio::time::timeout(JOIN_WAIT, connect(settings.clone())).await {
         Ok(Ok(lattice)) => Ok(lattice),
-        Ok(Err(error)) if !error.may_pass() => return Err(Failure::new(&error, None)),
+        Ok(Err(error)) if !error.may_pass() => return Err(not_joined(&servers, &error)),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!(
             "no NATS server answers at {} within {} s",
