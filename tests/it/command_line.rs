@@ -58,6 +58,7 @@ fn what_is_typed_wrong_is_a_usage_error() {
         &["up", "--http", "8000"],
         &["up", "--guest-memory", "0"],
         &["up", "--log", "=,="],
+        &["up", "--log", "verbose"],
         &["inspect"],
     ] {
         let ended = Trellis::new().args(arguments).run();

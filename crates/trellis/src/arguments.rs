@@ -110,7 +110,7 @@ pub(crate) struct Up {
     #[arg(
         long,
         value_name = "FILTER",
-        default_value = "info,async_nats=warn",
+        default_value = "info,async_nats=warn,async_nats::connector=off",
         env = "TRELLIS_LOG"
     )]
     pub(crate) log: String,

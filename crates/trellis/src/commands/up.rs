@@ -3,15 +3,12 @@
 mod identity;
 mod inputs;
 mod lattice;
+mod log;
 mod runtime;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 use trellis_control::Subjects;
 use trellis_core::LatticeName;
 use trellis_host::{
@@ -32,9 +29,6 @@ use crate::{folders, output, signals};
 
 /// How long the end waits for such work. What must not be lost was waited for by those who began it.
 const BLOCKED_WAIT: Duration = Duration::from_millis(500);
-/// The lines that are kept for `trellis logs`: those of components, and what a host's operator reads.
-const KEPT_LINES: &str = "info,guest=debug,async_nats=warn";
-
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let resolved = Resolved::of_host(&up.connection)?;
     let identity = identity::make(resolved.lattice.value.clone(), &up.labels)?;
@@ -42,7 +36,7 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
         limits,
         trusted_peers,
     } = ResolvedGateway::of_host(&up.gateway, &up.connection)?.gateway;
-    let log = start_log(&up.log, &identity)?;
+    let log = log::start(&up.log, &identity)?;
     let host = HostConfig {
         data_folder: folders::data(up.data)?,
         cache_folder: Some(folders::cache(up.cache)?),
@@ -65,28 +59,6 @@ pub(crate) fn run(up: Up) -> Result<(), Failure> {
     // A compilation cannot be interrupted; nobody who has told the host to stop waits for its end.
     runtime.shutdown_timeout(BLOCKED_WAIT);
     ended
-}
-
-/// Writes the log to standard error, and keeps its latest lines for those who ask over the lattice.
-fn start_log(filter: &str, identity: &Identity) -> Result<(LogBook, FollowedLines), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        let message = format!("{filter:?} is not a log filter: {error}");
-        Failure::usage(
-            &message,
-            Some("write a level such as `info`, or `info,guest=debug`"),
-        )
-    })?;
-    let (book, followed) = LogBook::new(identity.host_id.to_string());
-    let terminal = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_filter(filter);
-    let kept = book.clone().with_filter(EnvFilter::new(KEPT_LINES));
-    tracing_subscriber::registry()
-        .with(terminal)
-        .with(kept)
-        .init();
-    Ok((book, followed))
 }
 
 /// Everything that a host is started with.
@@ -236,7 +208,11 @@ async fn run_to_end(
         embedded.stop().await;
     }
     if report.aborted > 0 {
-        eprintln!("stopped; {} requests were cut off", report.aborted);
+        let requests = match report.aborted {
+            1 => "1 request was".to_owned(),
+            n => format!("{n} requests were"),
+        };
+        eprintln!("stopped; {requests} cut off");
     } else {
         eprintln!("stopped");
     }
