@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod faults;
 mod metrics;
+mod mistakes;
 
 use std::net::SocketAddr;
 

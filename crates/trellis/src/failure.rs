@@ -105,6 +105,14 @@ impl Failure {
     }
 }
 
+/// Divides what a host says into what happened and what to do about it, where it says that.
+pub(crate) fn said(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once("\nhint: ") {
+        Some((said, hint)) => (said.trim_end(), Some(hint.trim())),
+        None => (text, None),
+    }
+}
+
 /// What to do about an error that concerns what was typed.
 fn error_hint(error: &StartError) -> Option<&'static str> {
     error

@@ -1,10 +1,11 @@
 //! Hosts by the names that people type, and what runs on which of them.
 
-use trellis_control::{ComponentDescription, Host, HostId, HostInventory, ProviderDescription};
+use trellis_control::{ComponentDescription, Host, HostId, HostInventory};
 
 use crate::connection::Session;
 use crate::failure::Failure;
 use crate::suggestion::did_you_mean;
+use crate::told::{self, Part};
 
 /// Characters of a host id that are shown at least.
 const SHORT_ID_MIN: usize = 8;
@@ -12,7 +13,7 @@ const SHORT_ID_MIN: usize = 8;
 /// Characters of a whole host id: a public key of NATS.
 const ID_LENGTH: usize = 56;
 
-/// Finds the host that `text` names: its id, the beginning of only its id, or its name.
+/// Finds the host that `text` names: its id or name, or the beginning of only its.
 ///
 /// # Errors
 /// When no host or more than one has that name.
@@ -39,7 +40,10 @@ pub(crate) async fn find(session: &Session, text: &str) -> Result<Host, Failure>
                 .map(|it| format!("{} ({})", it.friendly_name, short(&it.id)))
                 .collect();
             let message = format!("{text} names {} hosts: {}", several.len(), names.join(", "));
-            Err(session.failed(&message, Some("write more of the id of the one you mean")))
+            Err(session.failed(
+                &message,
+                Some("write more of the id or name of the one you mean"),
+            ))
         }
     }
 }
@@ -71,7 +75,11 @@ fn choose<'h>(hosts: &'h [Host], text: &str) -> Found<'h> {
     let rules: [&dyn Fn(&Host) -> bool; 3] = [
         &|host| host.id == text,
         &|host| host.friendly_name == text,
-        &|host| !text.is_empty() && host.id.to_ascii_uppercase().starts_with(&upper),
+        // In one rule: a text that begins the id of one host and the name of another means neither.
+        &|host| {
+            let begins = host.id.to_ascii_uppercase().starts_with(&upper);
+            !text.is_empty() && (begins || host.friendly_name.starts_with(text))
+        },
     ];
     for rule in rules {
         let found: Vec<&Host> = hosts.iter().filter(|host| rule(host)).collect();
@@ -151,17 +159,28 @@ pub(crate) async fn with_component(
     only(session, "component", id, host, found, |it| &it.id)
 }
 
-/// Finds where the provider `id` runs, on all hosts or on `host`.
+/// Finds where `id` is listed, on all hosts or on `host`, whether it is ready there or not.
 ///
 /// # Errors
-/// When it runs nowhere there.
-pub(crate) async fn with_provider(
+/// When no host lists it.
+pub(crate) async fn listed<T: Part>(
     session: &Session,
     id: &str,
     host: Option<&str>,
-) -> Result<Vec<Running<ProviderDescription>>, Failure> {
-    let found = with_kind(session, host, |it| it.providers.clone()).await?;
-    only(session, "provider", id, host, found, |it| &it.id)
+) -> Result<Vec<Running<T>>, Failure> {
+    let mut found = Vec::new();
+    for told in told::of_hosts(session, host).await? {
+        let (host_id, host_name) = told.host();
+        let Ok(host) = HostId::new(host_id) else {
+            continue;
+        };
+        found.extend(T::all(&told).into_iter().map(|what| Running {
+            host: host.clone(),
+            host_label: label(host_name, host_id),
+            what,
+        }));
+    }
+    only(session, T::KIND, id, host, found, |it| it.health().id)
 }
 
 async fn with_kind<T>(
@@ -250,6 +269,18 @@ mod tests {
         assert_eq!(found("NAB"), "2 hosts");
         assert_eq!(found("red"), "2 hosts");
         assert_eq!(found(""), "none");
+        let hosts = [host("NA", "dapper-fox-1234"), host("NB", "dapper-elk-99")];
+        let found = |text: &str| match choose(&hosts, text) {
+            Found::One(host) => host.id.clone(),
+            Found::None => "none".to_owned(),
+            Found::Several(several) => format!("{} hosts", several.len()),
+        };
+        assert_eq!(found("dapper-f"), "NA", "a beginning that only one has");
+        assert_eq!(found("dapper"), "2 hosts");
+        assert_eq!(found("fox"), "none");
+        let hosts = [host("NANC", "red"), host("NB", "nancy-1")];
+        let both = matches!(choose(&hosts, "nan"), Found::Several(it) if it.len() == 2);
+        assert!(both, "an id and a name");
     }
 
     #[test]

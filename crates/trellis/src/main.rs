@@ -17,6 +17,7 @@ mod reference;
 mod signals;
 mod size;
 mod suggestion;
+mod told;
 mod waiting;
 
 use std::process::ExitCode;

@@ -8,6 +8,8 @@ use crate::failure::Failure;
 
 /// What stands before the path of a file.
 const FILE: &str = "file://";
+/// What stands before the name of a provider that hosts contain.
+const BUILT_IN: &str = "builtin:";
 
 /// Where the code comes from, as hosts take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ impl Reference {
     }
 
     fn parse_in(text: &str, host_is_here: bool, current: &Path) -> Result<Self, Failure> {
-        let Some(path) = path_of(text, current) else {
+        let Some(path) = path_of(text, host_is_here, current) else {
             return Ok(Self(text.to_owned()));
         };
         if host_is_here {
@@ -45,12 +47,18 @@ impl Reference {
         &self.0
     }
 
+    /// Returns the name of the built-in provider that is meant, where one is.
+    pub(crate) fn built_in(&self) -> Option<&str> {
+        self.0.strip_prefix(BUILT_IN)
+    }
+
     /// Returns an id for what is started without one: the name of the file or of the image.
     ///
     /// # Errors
     /// When the reference has no name.
     pub(crate) fn derived_id(&self) -> Result<ComponentId, Failure> {
-        let text = self.0.split('@').next().unwrap_or_default();
+        let text = self.built_in().unwrap_or(&self.0);
+        let text = text.split('@').next().unwrap_or_default();
         let name = text.rsplit('/').next().unwrap_or_default();
         let name = match self.0.starts_with(FILE) {
             true => name.rsplit_once('.').map_or(name, |(stem, _)| stem),
@@ -68,8 +76,9 @@ impl Reference {
     }
 }
 
-/// Returns the absolute path, where `text` is one.
-fn path_of(text: &str, current: &Path) -> Option<PathBuf> {
+/// Returns the absolute path, where `text` is one. A folder is taken for one only where the host is here:
+/// an image of another machine's host may be called like a folder of this one.
+fn path_of(text: &str, host_is_here: bool, current: &Path) -> Option<PathBuf> {
     let path = match text.strip_prefix(FILE) {
         Some(path) => path,
         None if text.contains("://") => return None,
@@ -79,7 +88,11 @@ fn path_of(text: &str, current: &Path) -> Option<PathBuf> {
         || ["/", "./", "../"].iter().any(|it| path.starts_with(it))
         || (path.ends_with(".wasm") && !path.contains(':'));
     let absolute = current.join(path);
-    (looks_like_path || absolute.is_file()).then(|| normal(&absolute))
+    let exists = match host_is_here {
+        true => absolute.exists(),
+        false => absolute.is_file(),
+    };
+    (looks_like_path || exists).then(|| normal(&absolute))
 }
 
 /// Takes `.` and `..` out of a path, without looking at links.
@@ -102,6 +115,9 @@ fn check_file(path: &Path) -> Result<(), Failure> {
     let problem = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => "is a folder; name the component in it".to_owned(),
         Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => {
+            "is a broken symbolic link".to_owned()
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => "does not exist".to_owned(),
         Err(error) => format!("cannot be read: {error}"),
     };
@@ -144,6 +160,9 @@ mod tests {
             ("ghcr.io/acme/http-hello:1.0", "http-hello"),
             ("ghcr.io/acme/web@sha256:00", "web"),
             ("localhost:5000/web", "web"),
+            ("builtin:http-server", "http-server"),
+            ("builtin:keyvalue-memory", "keyvalue-memory"),
+            ("wasmcloud+builtin://http-server", "http-server"),
         ] {
             let derived = Reference(reference.to_owned()).derived_id().unwrap();
             assert_eq!(derived.as_str(), id);
@@ -157,6 +176,10 @@ mod tests {
         let parse = |text: &str| Reference::parse_in(text, true, folder.path());
         assert!(format!("{:?}", parse("web.wasm").unwrap_err()).contains("does not exist"));
         assert!(format!("{:?}", parse("./").unwrap_err()).contains("is a folder"));
+        std::fs::create_dir(folder.path().join("cart")).unwrap();
+        assert!(format!("{:?}", parse("cart").unwrap_err()).contains("cart is a folder"));
+        let elsewhere = Reference::parse_in("cart", false, folder.path());
+        assert_eq!(elsewhere.unwrap().as_str(), "cart");
         std::fs::write(folder.path().join("web"), "").unwrap();
         assert!(parse("web").unwrap().as_str().starts_with("file:///"));
     }

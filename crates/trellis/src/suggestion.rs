@@ -17,7 +17,8 @@ pub(crate) fn suggestion<'n>(
     let lower = text.to_lowercase();
     names
         .into_iter()
-        .filter(|name| name.len() <= LENGTH_MAX)
+        // What somebody typed is no help against itself.
+        .filter(|name| name.len() <= LENGTH_MAX && *name != text)
         .take(NAMES_MAX)
         .map(|name| (strsim::osa_distance(&lower, &name.to_lowercase()), name))
         // One slip in three characters still reads as the same word.
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(suggestion("crat", names), Some("cart"));
         assert_eq!(suggestion("Chekout", names), Some("checkout"));
         assert_eq!(did_you_mean("cart2", names), "; did you mean cart?");
+        assert_eq!(did_you_mean("cart", names), "", "not the same name");
         for text in ["", "x", "inventory", &"cart".repeat(100)] {
             assert_eq!(suggestion(text, names), None, "{text}");
         }

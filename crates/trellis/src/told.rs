@@ -1,7 +1,6 @@
 //! How every host is: in our words, or what an inventory of 1.x tells.
 
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
 use trellis_control::{
     ClientError, ComponentStatus, Host, HostId, HostInventory, HostStatus, ProviderStatus,
 };
@@ -9,14 +8,13 @@ use trellis_control::{
 use crate::connection::Session;
 use crate::failure::Failure;
 use crate::hosts;
-use crate::output::one_line;
 
 /// Hosts that are asked at the same time; their answers are the largest there are.
 const ASKED_AT_ONCE: usize = 32;
 
 /// What one host tells of itself.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// A host of ours.
     Status(Box<HostStatus>),
     /// A host of 1.x.
@@ -25,7 +23,7 @@ pub(super) enum Told {
 
 impl Told {
     /// Returns the id and the name of the host.
-    pub(super) fn host(&self) -> (&str, &str) {
+    pub(crate) fn host(&self) -> (&str, &str) {
         match self {
             Self::Status(it) => (&it.host_id, &it.friendly_name),
             Self::Inventory(it) => (&it.host_id, &it.friendly_name),
@@ -34,7 +32,9 @@ impl Told {
 }
 
 /// A component or a provider, as a host tells of it.
-pub(super) trait Part: Sized {
+pub(crate) trait Part: Sized {
+    /// What it is called.
+    const KIND: &str;
     /// What is said of one that is not ready.
     const NOT_READY: &str;
 
@@ -46,15 +46,17 @@ pub(super) trait Part: Sized {
 }
 
 /// Which one something is, and how it is.
-pub(super) struct Health<'a> {
-    id: &'a str,
+pub(crate) struct Health<'a> {
+    /// Its id.
+    pub(crate) id: &'a str,
     /// Whether it takes calls.
-    ready: bool,
+    pub(crate) ready: bool,
     /// Why it does not, where the host says so.
-    why: Option<&'a str>,
+    pub(crate) why: Option<&'a str>,
 }
 
 impl Part for ComponentStatus {
+    const KIND: &str = "component";
     const NOT_READY: &str = "is not ready";
 
     /// A host of 1.x lists only what is ready.
@@ -87,6 +89,7 @@ impl Part for ComponentStatus {
 }
 
 impl Part for ProviderStatus {
+    const KIND: &str = "provider";
     const NOT_READY: &str = "does not serve";
 
     /// A host of 1.x lists what was started, whether it serves or not.
@@ -117,77 +120,21 @@ impl Part for ProviderStatus {
     }
 }
 
-/// Something with the host that it runs on.
-#[derive(Debug, Serialize)]
-pub(super) struct Placed<T> {
-    host_id: String,
-    host_name: String,
-    #[serde(flatten)]
-    pub(super) what: T,
-}
-
-impl<T: Part> Placed<T> {
-    /// Returns the host in words.
-    pub(super) fn host(&self) -> String {
-        hosts::label(&self.host_name, &self.host_id)
-    }
-
-    /// Returns what lists are sorted by.
-    fn place(&self) -> (&str, &str) {
-        (self.what.health().id, &self.host_id)
-    }
-
-    /// Returns the word for whether it takes calls.
-    pub(super) fn ready(&self) -> &'static str {
-        if self.what.health().ready {
-            "yes"
-        } else {
-            "no"
-        }
-    }
-}
-
-/// Asks all hosts, or the one that `host` names, for what runs there; sorted by id, then by host.
-///
-/// # Errors
-/// When there is no host.
-pub(super) async fn placed<T: Part>(
-    session: &Session,
-    host: Option<&str>,
-) -> Result<Vec<Placed<T>>, Failure> {
-    let mut found = Vec::new();
-    for told in of_hosts(session, host).await? {
-        let (host_id, host_name) = told.host();
-        found.extend(T::all(&told).into_iter().map(|what| Placed {
-            host_id: host_id.to_owned(),
-            host_name: host_name.to_owned(),
-            what,
-        }));
-    }
-    found.sort_by(|a, b| a.place().cmp(&b.place()));
-    Ok(found)
-}
-
-/// Says on standard error what keeps things from being ready.
-pub(super) fn explain<T: Part>(found: &[Placed<T>]) {
-    for it in found {
-        let Health { id, ready, why } = it.what.health();
-        if let Some(why) = why.filter(|_| !ready) {
-            eprintln!("{id} on {} {}: {}", it.host(), T::NOT_READY, one_line(why));
-        }
-    }
-}
-
 /// Asks all hosts, or the one that `host` names. A host that does not answer is told of on standard
 /// error.
 ///
 /// # Errors
 /// When there is no host.
-pub(super) async fn of_hosts(session: &Session, host: Option<&str>) -> Result<Vec<Told>, Failure> {
+pub(crate) async fn of_hosts(session: &Session, host: Option<&str>) -> Result<Vec<Told>, Failure> {
     let found = match host {
         Some(host) => vec![hosts::find(session, host).await?],
         None => session.hosts().await?,
     };
+    Ok(of_these(session, found).await)
+}
+
+/// Asks these hosts. One that does not answer is told of on standard error.
+pub(crate) async fn of_these(session: &Session, found: Vec<Host>) -> Vec<Told> {
     let answers: Vec<(Host, Result<Told, ClientError>)> = stream::iter(found)
         .filter_map(|host| async move { Some((HostId::new(&host.id).ok()?, host)) })
         .map(|(id, host)| async move { (host, of_host(session, &id).await) })
@@ -204,11 +151,11 @@ pub(super) async fn of_hosts(session: &Session, host: Option<&str>) -> Result<Ve
             }
         }
     }
-    Ok(told)
+    told
 }
 
 /// Asks one host.
-pub(super) async fn of_host(session: &Session, host: &HostId) -> Result<Told, ClientError> {
+pub(crate) async fn of_host(session: &Session, host: &HostId) -> Result<Told, ClientError> {
     match session.client.status(host).await {
         Ok(status) => Ok(Told::Status(Box::new(status))),
         Err(ClientError::Nobody { .. }) => {

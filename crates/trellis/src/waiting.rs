@@ -13,7 +13,7 @@ use trellis_lattice::RequestError;
 
 use crate::connection::Session;
 use crate::duration;
-use crate::failure::Failure;
+use crate::failure::{Failure, said};
 use crate::progress::Spinner;
 
 /// How often a host is asked although no event told of a change.
@@ -78,6 +78,7 @@ pub(crate) async fn listen(session: &Session) -> Result<Events, Failure> {
         EventKind::ComponentScaleFailed,
         EventKind::ProviderStarted,
         EventKind::ProviderStartFailed,
+        EventKind::ProviderExited,
         EventKind::HostStopped,
     ];
     let events = session.client.events(&kinds).await;
@@ -255,6 +256,10 @@ impl Goal {
             {
                 Some(it.error.clone())
             }
+            // The host tries again, but who started it is to know at once what keeps it from serving.
+            (Self::ProviderReady { id }, Event::ProviderExited(it)) if it.provider_id == *id => {
+                Some(it.reason.clone())
+            }
             _ => None,
         }
     }
@@ -290,6 +295,7 @@ impl Expected {
     }
 
     fn failed(&self, session: &Session, reason: &str) -> Failure {
+        let (reason, advice) = said(reason);
         let message = match &self.goal {
             Goal::ComponentReady { id, .. } => {
                 format!(
@@ -315,11 +321,12 @@ impl Expected {
             "`trellis logs --host {}` shows what the host says",
             self.host
         );
-        session.failed(&message, Some(&hint))
+        session.failed(&message, Some(advice.unwrap_or(&hint)))
     }
 }
 
 fn too_late(session: &Session, late: &Expected, limit: Duration, why: Option<String>) -> Failure {
+    let (why, advice) = why.as_deref().map(said).unzip();
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     let (limit, host) = (duration::text(limit), &late.host_label);
     let (message, hint) = match &late.goal {
@@ -342,12 +349,14 @@ fn too_late(session: &Session, late: &Expected, limit: Duration, why: Option<Str
             "`--wait TIME` waits longer; `trellis get inventory` says what runs".to_owned(),
         ),
     };
-    session.failed(&message, Some(&hint))
+    session.failed(&message, Some(advice.flatten().unwrap_or(&hint)))
 }
 
 #[cfg(test)]
 mod tests {
-    use trellis_control::{ComponentDescription, ComponentScaleFailed, HostStopped};
+    use trellis_control::{
+        ComponentDescription, ComponentScaleFailed, HostStopped, ProviderExited,
+    };
 
     use super::*;
 
@@ -406,6 +415,14 @@ mod tests {
             Some("no such image")
         );
         assert_eq!(goal.failure(&failed("web")), None);
+        let exited = Event::ProviderExited(ProviderExited {
+            provider_id: "http".to_owned(),
+            reason: "the port is taken".to_owned(),
+            ..ProviderExited::default()
+        });
+        let provider = |id: &str| Goal::ProviderReady { id: id.to_owned() };
+        assert!(provider("http").failure(&exited).is_some());
+        assert_eq!(provider("kv").failure(&exited), None);
         let stopped = Event::HostStopped(HostStopped::default());
         assert!(goal.failure(&stopped).is_some());
         assert_eq!(Goal::HostGone.failure(&stopped), None);

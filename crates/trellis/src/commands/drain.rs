@@ -14,7 +14,7 @@ use crate::{hosts, output};
 ///
 /// What runs there goes on, until it is stopped or the host is.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis drain blue-river")]
+#[command(after_help = "Example:\n  trellis drain quiet-rose-4711")]
 pub(crate) struct Drain {
     #[command(flatten)]
     who: Who,
@@ -25,7 +25,7 @@ pub(crate) struct Drain {
 /// A host that was drained takes new work. One whose lattice state was rewound takes the state as it is
 /// now.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis resume blue-river")]
+#[command(after_help = "Example:\n  trellis resume quiet-rose-4711")]
 pub(crate) struct Resume {
     #[command(flatten)]
     who: Who,
@@ -33,7 +33,7 @@ pub(crate) struct Resume {
 
 #[derive(Args, Debug)]
 struct Who {
-    /// The host, by id, beginning of the id, or name
+    /// The host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: String,
 

@@ -1,6 +1,7 @@
 //! `trellis link`: who may call whom.
 
 mod del;
+mod notes;
 mod put;
 
 use clap::{Args, Subcommand};

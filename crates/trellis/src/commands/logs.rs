@@ -21,7 +21,7 @@ use crate::suggestion::did_you_mean;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     trellis logs cart --follow\n  \
-    trellis logs --host blue-river --lines 200")]
+    trellis logs --host quiet-rose-4711 --lines 200")]
 pub(crate) struct Logs {
     /// The component or provider; without it the lines of hosts themselves
     #[arg(value_name = "ID", value_parser = component_id, add = live(Live::Ids))]

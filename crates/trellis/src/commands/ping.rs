@@ -18,7 +18,7 @@ use crate::output::{self, Table};
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  trellis ping --output json")]
 pub(crate) struct Ping {
-    /// Only this host, by id, beginning of the id, or name
+    /// Only this host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: Option<String>,
 

@@ -22,7 +22,7 @@ use crate::waiting::{self, Expected, Goal, WaitOptions};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     trellis scale cart 10\n  \
-    trellis scale cart 4 --host blue-river")]
+    trellis scale cart 4 --host quiet-rose-4711")]
 pub(crate) struct Scale {
     /// The component
     #[arg(value_name = "ID", value_parser = component_id, add = live(Live::Components))]

@@ -3,6 +3,7 @@
 mod auction;
 mod component;
 mod provider;
+mod refusal;
 
 use clap::{Args, Subcommand};
 

@@ -53,6 +53,7 @@ fn a_lattice_without_hosts() {
         &["get", "hosts"][..],
         &["get", "inventory"],
         &["start", "component", "reg/cart:1"],
+        &["stop", "component", "cart"],
         &["start", "provider", "reg/kv:1", "--host", "NABC"],
         &["stop", "host", "blue"],
         &["label", "put", "blue", "zone=a"],
@@ -91,7 +92,6 @@ fn a_lattice_without_hosts() {
     for arguments in [
         &["scale", "cart", "3"][..],
         &["update", "cart", "reg/cart:2"],
-        &["stop", "component", "cart"],
         &["call", "cart", "a:b/c.d"],
     ] {
         let words = [
@@ -144,4 +144,15 @@ fn a_file_that_is_missing_is_found_before_anybody_is_asked() {
         1,
         &words,
     );
+}
+
+#[test]
+fn a_config_without_values_is_no_way_to_delete_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "# nothing\n").unwrap();
+    let empty = empty.display().to_string();
+    let words = ["there are no values for cart", "`trellis config del cart`"];
+    let put = ["config", "put", "cart", "--from-file", &empty];
+    check(&Environment::new(), &put, 2, &words);
 }

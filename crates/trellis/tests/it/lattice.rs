@@ -57,7 +57,8 @@ fn status(id: &str) -> HostStatus {
     HostStatus {
         host_id: id.to_owned(),
         friendly_name: name(id),
-        version: "0.1.0".to_owned(),
+        // Of which it is not known here what its hosts can run.
+        version: "0.9.9".to_owned(),
         labels: labels(id),
         mode: HostMode::Joined,
         since: time(),
@@ -420,6 +421,15 @@ fn links_and_config_that_are_not_there_are_errors() {
         "{}",
         ended.stderr
     );
+    // What a host has of itself is not let go by a slip.
+    let ended = environment.run(&["label", "del", "host-1", "hostcore.os"]);
+    assert_eq!(ended.code, Some(2));
+    let words = "the label hostcore.os is the host's own and cannot be deleted";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    // What somebody typed is not suggested, nor a list that is not complete.
+    let ended = environment.run(&["config", "get", "kv-settings"]);
+    assert!(!ended.stderr.contains("did you mean"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("config list"), "{}", ended.stderr);
     // Names are known from links where no store is to be read.
     let ended = environment.run(&["config", "get", "kv-setings"]);
     let words = "no config is named kv-setings in lattice shop; did you mean kv-settings?";

@@ -56,9 +56,14 @@ pub(super) async fn existing(session: &Session, name: &ConfigName) -> Result<Con
         return Ok(values);
     }
     // Names that cannot be listed only cost the suggestion.
-    let names = list::names(session).await.unwrap_or_default().names;
-    let near = did_you_mean(name.as_str(), names.iter().map(String::as_str));
+    let listed = list::names(session).await.unwrap_or_default();
+    let near = did_you_mean(name.as_str(), listed.names.iter().map(String::as_str));
     let lattice = &session.resolved.lattice.value;
     let message = format!("no config is named {name} in lattice {lattice}{near}");
-    Err(session.failed(&message, Some("`trellis config list` lists the names")))
+    // A list that is not complete does not say what there is.
+    let hint = match listed.complete {
+        true => "`trellis config list` lists the names",
+        false => "`trellis config put NAME KEY=VALUE` sets one",
+    };
+    Err(session.failed(&message, Some(hint)))
 }

@@ -64,7 +64,7 @@ pub(crate) async fn show(options: &LatticeOptions) -> Result<(), Failure> {
 pub(crate) struct Names {
     pub(crate) names: BTreeSet<String>,
     /// Whether these are all.
-    complete: bool,
+    pub(crate) complete: bool,
 }
 
 /// Returns the names, of all entries where the store can be read.

@@ -51,6 +51,14 @@ pub(crate) async fn run(arguments: Put) -> Result<(), Failure> {
         None => Config::new(),
     };
     values.extend(arguments.values.iter().cloned());
+    if values.is_empty() {
+        let message = format!("there are no values for {}", arguments.name);
+        let hint = format!(
+            "write KEY=VALUE into the file; `trellis config del {}` removes the entry",
+            arguments.name
+        );
+        return Err(Failure::usage(&message, Some(&hint)));
+    }
     if is_secret_name(arguments.name.as_str()) {
         let message = format!(
             "{} would be read as the reference of a secret",

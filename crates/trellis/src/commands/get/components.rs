@@ -13,7 +13,7 @@ use crate::output::{self, Table};
 
 /// List the components of the lattice, one line for each host
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis get components --host blue-river")]
+#[command(after_help = "Example:\n  trellis get components --host quiet-rose-4711")]
 pub(crate) struct Components {
     /// Only those on this host
     #[arg(long, value_name = "HOST", add = live(Live::Hosts))]

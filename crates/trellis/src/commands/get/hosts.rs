@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use trellis_control::{Host, HostMode};
 
-use super::statuses::{self, Told};
 use crate::arguments::OutputFormat;
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
 use crate::output::{self, Table};
+use crate::told::{self, Told};
 use crate::{duration, hosts};
 
 /// List the hosts of the lattice
@@ -42,7 +42,7 @@ struct HostOutput {
 pub(crate) async fn run(arguments: Hosts) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
     let found = session.hosts().await?;
-    let told = statuses::of_hosts(&session, None).await?;
+    let told = told::of_hosts(&session, None).await?;
     let mut modes: BTreeMap<String, (HostMode, String)> = BTreeMap::new();
     for told in told {
         if let Told::Status(it) = told {

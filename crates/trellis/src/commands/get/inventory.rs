@@ -13,9 +13,11 @@ use crate::{duration, hosts};
 
 /// Show what a host runs, or every host
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  trellis get inventory\n  trellis get inventory blue-river")]
+#[command(
+    after_help = "Examples:\n  trellis get inventory\n  trellis get inventory quiet-rose-4711"
+)]
 pub(crate) struct Inventory {
-    /// The host, by id, beginning of the id, or name
+    /// The host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: Option<String>,
 

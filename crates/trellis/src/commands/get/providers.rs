@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use trellis_control::ProviderStatus;
+use trellis_control::{LinkTier, ProviderStatus};
 
 use super::statuses::{self, Placed};
 use crate::arguments::OutputFormat;
@@ -10,6 +10,7 @@ use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
 use crate::output::{self, Table};
+use crate::told::{self, Told};
 
 /// List the providers of the lattice, one line for each host
 #[derive(Args, Debug)]
@@ -32,13 +33,18 @@ struct Output<'a> {
 
 pub(crate) async fn run(arguments: Providers) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
-    let providers = statuses::placed(&session, arguments.host.as_deref()).await?;
+    let told = told::of_hosts(&session, arguments.host.as_deref()).await?;
+    let providers = statuses::placed_of(&told);
     match arguments.options.output {
         OutputFormat::Json => output::json(&Output {
             lattice: session.resolved.lattice.value.as_str(),
             providers,
         }),
-        OutputFormat::Text => show(&providers),
+        OutputFormat::Text => {
+            show(&providers)?;
+            note_manifests(&told);
+            Ok(())
+        }
     }
 }
 
@@ -56,4 +62,23 @@ fn show(providers: &[Placed<ProviderStatus>]) -> Result<(), Failure> {
     table.print()?;
     statuses::explain(providers);
     Ok(())
+}
+
+/// Names on standard error the built-ins that components call and nobody started: those of manifests.
+fn note_manifests(told: &[Told]) {
+    for it in told {
+        let Told::Status(status) = it else { continue };
+        let built_in = status
+            .links
+            .iter()
+            .filter(|it| it.tier == LinkTier::BuiltIn);
+        let mut ids: Vec<&str> = built_in.map(|it| it.target.as_str()).collect();
+        ids.retain(|id| !status.providers.iter().any(|it| it.id == *id));
+        ids.sort_unstable();
+        ids.dedup();
+        if !ids.is_empty() {
+            let host = crate::hosts::label(&status.friendly_name, &status.host_id);
+            eprintln!("note: from a manifest on {host}: {}", ids.join(", "));
+        }
+    }
 }

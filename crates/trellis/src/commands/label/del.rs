@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use trellis_control::LabelKey;
+use trellis_control::{LabelKey, label_is_reserved};
 
 use crate::arguments::OutputFormat;
 use crate::completion::{Live, live};
@@ -13,9 +13,9 @@ use crate::{hosts, output};
 
 /// Remove labels of a host
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis label del blue-river disk")]
+#[command(after_help = "Example:\n  trellis label del quiet-rose-4711 disk")]
 pub(crate) struct Del {
-    /// The host, by id, beginning of the id, or name
+    /// The host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: String,
 
@@ -35,6 +35,7 @@ struct Output<'a> {
 }
 
 pub(crate) async fn run(arguments: Del) -> Result<(), Failure> {
+    refuse_reserved(&arguments.keys)?;
     let session = Session::open(&arguments.options.connection).await?;
     let host = hosts::find(&session, &arguments.host).await?;
     let id = hosts::id_of(&session, &host.id)?;
@@ -62,4 +63,15 @@ pub(crate) async fn run(arguments: Del) -> Result<(), Failure> {
         }),
         OutputFormat::Text => output::line(&format!("{label} lost {}", arguments.keys.join(" "))),
     }
+}
+
+/// Hosts let go even of the labels that they set themselves, as hosts of 1.x do; nobody wants that by hand, since it
+/// cannot be undone.
+fn refuse_reserved(keys: &[String]) -> Result<(), Failure> {
+    let Some(key) = keys.iter().find(|key| label_is_reserved(key)) else {
+        return Ok(());
+    };
+    let message = format!("the label {key} is the host's own and cannot be deleted");
+    let hint = "labels that begin with `hostcore.` say what the host runs on";
+    Err(Failure::usage(&message, Some(hint)))
 }

@@ -15,9 +15,9 @@ use crate::{hosts, output};
 
 /// Set labels of a host, until it is stopped
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis label put blue-river zone=a disk=ssd")]
+#[command(after_help = "Example:\n  trellis label put quiet-rose-4711 zone=a disk=ssd")]
 pub(crate) struct Put {
-    /// The host, by id, beginning of the id, or name
+    /// The host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: String,
 

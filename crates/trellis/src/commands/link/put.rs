@@ -4,14 +4,13 @@ use clap::Args;
 use trellis_control::{ConfigName, Link};
 use trellis_core::{ComponentId, LinkName};
 
-use super::link_name;
+use super::{link_name, notes};
 use crate::arguments::OutputFormat;
 use crate::commands::{component_id, config_name};
 use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
-use crate::suggestion::suggestion;
-use crate::{hosts, output};
+use crate::output;
 
 /// Let a component or provider call interfaces of another
 ///
@@ -82,7 +81,7 @@ pub(crate) async fn run(arguments: Put) -> Result<(), Failure> {
     };
     let put = session.client.put_link(&link).await;
     put.map_err(|error| session.failure(&error))?;
-    note_absent(&session, &link).await;
+    notes::tell(&session, &link).await;
     match arguments.options.output {
         OutputFormat::Json => output::json(&link),
         OutputFormat::Text => output::line(&format!(
@@ -94,26 +93,5 @@ pub(crate) async fn run(arguments: Put) -> Result<(), Failure> {
             link.interfaces.join(","),
             link.name
         )),
-    }
-}
-
-/// Tells of an end that does not run: a link may be set before, but mostly it is a slip.
-async fn note_absent(session: &Session, link: &Link) {
-    let Ok(inventories) = hosts::inventories(session).await else {
-        return;
-    };
-    let mut ids: Vec<&str> = Vec::new();
-    for inventory in &inventories {
-        ids.extend(inventory.components.iter().map(|it| it.id.as_str()));
-        ids.extend(inventory.providers.iter().map(|it| it.id.as_str()));
-    }
-    for id in [&link.source_id, &link.target] {
-        if !ids.contains(&id.as_str()) {
-            let near = match suggestion(id, ids.iter().copied()) {
-                Some(name) => format!("; if you meant {name}, delete this link"),
-                None => String::new(),
-            };
-            eprintln!("note: {id} does not run yet; the link serves when it does{near}");
-        }
     }
 }

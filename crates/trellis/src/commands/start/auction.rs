@@ -8,17 +8,19 @@ use trellis_control::{
 };
 use trellis_core::ComponentId;
 
+use super::refusal::refusal;
 use crate::commands::key_value;
 use crate::completion::{Live, live};
 use crate::connection::Session;
 use crate::failure::Failure;
 use crate::reference::Reference;
 use crate::suggestion::did_you_mean;
+use crate::told;
 
 /// Which hosts may be chosen.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Target {
-    /// Start it on this host, by id, beginning of the id, or name
+    /// Start it on this host, by id or name, or the beginning of one
     #[arg(long, value_name = "HOST", add = live(Live::Hosts))]
     pub(super) host: Option<String>,
 
@@ -43,7 +45,7 @@ pub(super) enum Lot<'a> {
 
 impl Lot<'_> {
     /// Says why hosts may not bid.
-    fn hint(&self) -> String {
+    pub(super) fn hint(&self) -> String {
         match self {
             Self::Component(_, reference)
                 if !trellis_host::can_run_component(reference.as_str()) =>
@@ -59,13 +61,20 @@ impl Lot<'_> {
                     names.join(", ")
                 )
             }
-            _ => "a host that runs it already, or leaves, makes none: `trellis get inventory` and \
-                  `trellis get hosts` tell; `trellis scale` changes what runs"
-                .to_owned(),
+            Self::Component(..) => {
+                "a host that runs it already, or leaves, makes none: `trellis get inventory` and \
+                 `trellis get hosts` tell; `trellis scale` changes what runs"
+                    .to_owned()
+            }
+            Self::Provider(..) => {
+                "a host that runs it already, or leaves, makes none: `trellis get providers` and \
+                 `trellis get hosts` tell; `--id ID` starts another one"
+                    .to_owned()
+            }
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Component(id, _) => format!("component {id}"),
             Self::Provider(id, _) => format!("provider {id}"),
@@ -91,6 +100,7 @@ pub(super) async fn bidders(
     if able.is_empty() {
         return Err(no_labels(session, &hosts, labels));
     }
+    refuse_impossible(session, lot, &able).await?;
     let ids = bids(session, lot, constraints, able.len()).await?;
     let find = |id: String| hosts.iter().find(|host| host.id == id).cloned();
     let found: Vec<Host> = ids.into_iter().filter_map(find).collect();
@@ -103,6 +113,23 @@ pub(super) async fn bidders(
         return Err(session.failed(&message, Some(&lot.hint())));
     }
     Ok(found)
+}
+
+/// Refuses at once what `hosts` tell that none of them would run.
+///
+/// # Errors
+/// When none would.
+pub(super) async fn refuse_impossible(
+    session: &Session,
+    lot: Lot<'_>,
+    hosts: &[&Host],
+) -> Result<(), Failure> {
+    let asked = hosts.iter().map(|it| (*it).clone()).collect();
+    let told = told::of_these(session, asked).await;
+    match refusal(lot, hosts.len(), &told) {
+        Some(it) => Err(session.failed(&it.message, Some(&it.hint))),
+        None => Ok(()),
+    }
 }
 
 async fn bids(
@@ -143,8 +170,12 @@ fn no_labels(session: &Session, hosts: &[Host], labels: &[(String, String)]) -> 
         .collect();
     let lattice = &session.resolved.lattice.value;
     let mut message = format!(
-        "none of the {} hosts of lattice {lattice} has {}",
-        hosts.len(),
+        "{} of lattice {lattice} {} {}",
+        match hosts.len() {
+            1 => "the only host".to_owned(),
+            n => format!("none of the {n} hosts"),
+        },
+        if hosts.len() == 1 { "lacks" } else { "has" },
         texts.join(" and ")
     );
     for (key, value) in labels {

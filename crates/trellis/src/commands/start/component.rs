@@ -28,7 +28,7 @@ pub(crate) const CONFIG_ANNOTATION: &str = "trellis.dev/config";
 #[command(after_help = "Examples:\n  \
     trellis start component ./cart.wasm\n  \
     trellis start component ./cart.wasm --instances 3 --spread zone\n  \
-    trellis start component ./cart.wasm --id cart --host blue-river --config cart")]
+    trellis start component ./cart.wasm --id cart --host quiet-rose-4711 --config cart")]
 pub(crate) struct Component {
     /// An image, or the path of a component
     #[arg(value_name = "REF", value_hint = clap::ValueHint::FilePath)]
@@ -39,7 +39,7 @@ pub(crate) struct Component {
     id: Option<ComponentId>,
 
     /// Serve so many calls at once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     instances: u32,
 
     #[command(flatten)]
@@ -115,12 +115,13 @@ async fn place(
     id: &ComponentId,
     reference: &Reference,
 ) -> Result<Vec<(Host, u32)>, Failure> {
+    let lot = Lot::Component(id, reference);
     if let Some(host) = &arguments.target.host {
         let host = hosts::find(session, host).await?;
         refuse_running(session, &host, id).await?;
+        auction::refuse_impossible(session, lot, &[&host]).await?;
         return Ok(vec![(host, arguments.instances)]);
     }
-    let lot = Lot::Component(id, reference);
     let bidders = auction::bidders(session, lot, &arguments.target.labels).await?;
     let Some(label) = &arguments.spread else {
         let first = bidders.into_iter().take(1);
@@ -144,7 +145,11 @@ async fn place(
     }
     let values = auction::values_of(&bidders, label).len();
     if u32::try_from(values).unwrap_or(u32::MAX) < arguments.instances {
-        eprintln!("note: {label} has {values} values, so some host gets more than one instance");
+        let values = match values {
+            1 => "1 value".to_owned(),
+            n => format!("{n} values"),
+        };
+        eprintln!("note: {label} has {values}, so some host gets more than one instance");
     }
     let placed = spread(&candidates, arguments.instances);
     let host = |id: &HostId| bidders.iter().find(|it| it.id == id.as_str()).cloned();

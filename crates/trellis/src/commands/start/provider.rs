@@ -65,10 +65,14 @@ pub(crate) async fn run(arguments: Provider) -> Result<(), Failure> {
         Some(id) => id.clone(),
         None => reference.derived_id()?,
     };
+    let lot = Lot::Provider(&id, &reference);
     let host = match &arguments.target.host {
-        Some(host) => hosts::find(&session, host).await?,
+        Some(host) => {
+            let host = hosts::find(&session, host).await?;
+            auction::refuse_impossible(&session, lot, &[&host]).await?;
+            host
+        }
         None => {
-            let lot = Lot::Provider(&id, &reference);
             // There is at least one.
             auction::bidders(&session, lot, &arguments.target.labels)
                 .await?

@@ -1,7 +1,7 @@
 //! `trellis stop component`: takes a component off its hosts.
 
 use clap::Args;
-use trellis_control::ScaleComponentCommand;
+use trellis_control::{ComponentStatus, ScaleComponentCommand};
 use trellis_core::ComponentId;
 
 use super::Output;
@@ -10,10 +10,13 @@ use crate::commands::component_id;
 use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
+use crate::hosts::Running;
 use crate::waiting::{self, Expected, Goal, WaitOptions};
 use crate::{hosts, output};
 
 /// Stop a component on all hosts, or on one
+///
+/// One that failed to start is forgotten.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  trellis stop component cart")]
 pub(crate) struct Component {
@@ -35,7 +38,9 @@ pub(crate) struct Component {
 pub(crate) async fn run(arguments: Component) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
     let id = arguments.id.as_str();
-    let running = hosts::with_component(&session, id, arguments.host.as_deref()).await?;
+    // What failed to start runs nowhere, but is listed until it is stopped.
+    let running: Vec<Running<ComponentStatus>> =
+        hosts::listed(&session, id, arguments.host.as_deref()).await?;
     let events = waiting::listen(&session).await?;
     let mut expected = Vec::new();
     for it in &running {

@@ -16,9 +16,9 @@ use crate::{duration, hosts, output};
 ///
 /// It takes no new work, finishes the calls in flight and exits.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis stop host blue-river --grace 30s")]
+#[command(after_help = "Example:\n  trellis stop host quiet-rose-4711 --grace 30s")]
 pub(crate) struct Host {
-    /// The host, by id, beginning of the id, or name
+    /// The host, by id or name, or the beginning of one
     #[arg(value_name = "HOST", add = live(Live::Hosts))]
     host: String,
 

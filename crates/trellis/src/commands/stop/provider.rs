@@ -1,6 +1,7 @@
 //! `trellis stop provider`: takes a provider off its hosts.
 
 use clap::Args;
+use trellis_control::{ClientError, ProviderStatus};
 use trellis_core::ComponentId;
 
 use super::Output;
@@ -9,12 +10,16 @@ use crate::commands::component_id;
 use crate::completion::{Live, live};
 use crate::connection::{LatticeOptions, Session};
 use crate::failure::Failure;
+use crate::hosts::Running;
 use crate::progress::Spinner;
+use crate::told::{self, Part};
 use crate::{hosts, output};
 
 /// Stop a provider on all hosts, or on one, and wait until it has
+///
+/// One that failed to start is forgotten.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  trellis stop provider kv --host blue-river")]
+#[command(after_help = "Example:\n  trellis stop provider kv --host quiet-rose-4711")]
 pub(crate) struct Provider {
     /// The provider
     #[arg(value_name = "ID", value_parser = component_id, add = live(Live::Providers))]
@@ -31,13 +36,18 @@ pub(crate) struct Provider {
 pub(crate) async fn run(arguments: Provider) -> Result<(), Failure> {
     let session = Session::open(&arguments.options.connection).await?;
     let id = arguments.id.as_str();
-    let running = hosts::with_provider(&session, id, arguments.host.as_deref()).await?;
+    // What failed to start runs nowhere, but is listed until it is stopped.
+    let running: Vec<Running<ProviderStatus>> =
+        hosts::listed(&session, id, arguments.host.as_deref()).await?;
     let spinner = Spinner::new();
     for it in &running {
         spinner.show(&format!("stopping {id} on {}", it.host_label));
         // The answer comes when it has stopped.
         let stopped = session.client.stop_provider(&it.host, &arguments.id).await;
-        stopped.map_err(|error| session.failure(&error))?;
+        match stopped {
+            Err(ClientError::Refused { .. }) if is_forgotten(&session, it).await => {}
+            stopped => drop(stopped.map_err(|error| session.failure(&error))?),
+        }
     }
     drop(spinner);
     match arguments.options.output {
@@ -50,4 +60,17 @@ pub(crate) async fn run(arguments: Provider) -> Result<(), Failure> {
             .iter()
             .try_for_each(|it| output::line(&format!("{id} stopped on {}", it.host_label))),
     }
+}
+
+/// Tells whether a provider that did not run is listed no more. Its host refuses to stop what does not run, as hosts
+/// of 1.x do, and forgets it.
+async fn is_forgotten(session: &Session, before: &Running<ProviderStatus>) -> bool {
+    if before.what.ready {
+        return false;
+    }
+    let told = told::of_host(session, &before.host).await;
+    told.is_ok_and(|told| {
+        let mut providers = ProviderStatus::all(&told).into_iter();
+        !providers.any(|it| it.id == before.what.id)
+    })
 }
