@@ -29,7 +29,7 @@ pub(crate) struct Scale {
     id: ComponentId,
 
     /// Instances in all; `trellis stop component` stops it
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     instances: u32,
 
     /// Only on this host
