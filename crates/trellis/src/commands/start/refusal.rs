@@ -42,7 +42,12 @@ pub(super) fn refusal(lot: Lot<'_>, hosts: usize, told: &[Told]) -> Option<Refus
     if more > 0 {
         message.push_str(&format!("; and {more} more"));
     }
-    let hint = lot.hint();
+    let draining =
+        |it: &Told| matches!(it, Told::Status(status) if status.mode == HostMode::Draining);
+    let hint = match told.iter().any(draining) {
+        true => "`trellis resume HOST` lets a drained host take work again".to_owned(),
+        false => lot.hint(),
+    };
     Some(Refusal { message, hint })
 }
 
