@@ -547,6 +547,7 @@ fn a_late_copy_of_a_change_is_answered_and_told_to_nobody() {
         name: link.name.clone(),
         wit_namespace: link.wit_namespace.clone(),
         wit_package: link.wit_package.clone(),
+        target: None,
     };
     let put_config = Request::ConfigPut {
         name: name.clone(),

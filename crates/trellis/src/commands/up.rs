@@ -29,6 +29,7 @@ use crate::{folders, output, signals};
 
 /// How long the end waits for such work. What must not be lost was waited for by those who began it.
 const BLOCKED_WAIT: Duration = Duration::from_millis(500);
+
 pub(crate) fn run(up: Up) -> Result<(), Failure> {
     let resolved = Resolved::of_host(&up.connection)?;
     let identity = identity::make(resolved.lattice.value.clone(), &up.labels)?;
