@@ -235,7 +235,7 @@ fn what_began_elsewhere_is_not_begun_again_because_what_it_called_had_no_room() 
         site.start("caller", "far", &["--host", host]);
     }
     for id in ["near", "direct"] {
-        site.start("caller", id, &["--host", &first]);
+        site.start("caller", id, &["--instances", "8", "--host", &first]);
     }
     for (source, target, interfaces) in [
         ("near", "relay", "bench"),
