@@ -84,7 +84,7 @@ fn a_drain_ends_when_its_time_is_over() {
     assert!(told.elapsed() < SOON, "ended after {:?}", told.elapsed());
     assert!(busy.answer.join().unwrap().is_err());
     let said = busy.host.log().whole();
-    assert!(said.contains("1 requests were cut off"), "{said}");
+    assert!(said.contains("1 request was cut off"), "{said}");
 }
 
 #[test]

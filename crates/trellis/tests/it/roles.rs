@@ -35,7 +35,7 @@ impl Guarded {
     fn run_as(&self, role: &Role) -> Trellis {
         let credentials = self.authority.credentials_path(role).unwrap();
         let command = Trellis::new().env("NATS_URL", &self.server.url());
-        command.arg("--creds").arg(credentials)
+        command.env("NATS_CREDS", &credentials.display().to_string())
     }
 
     fn host(&self) -> Host {
