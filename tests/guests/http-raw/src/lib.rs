@@ -41,7 +41,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse,
+    ResponseOutparam,
 };
 
 /// How often this instance went on to the end after an answer.
