@@ -41,9 +41,10 @@ pub enum Takers {
     /// Anyone who serves the function. The call waits until its deadline.
     #[default]
     Anyone,
-    /// Hosts of ours and nobody else, as always where one is addressed alone ([`Target::at`]). A call
-    /// that none of them takes within [`peer_silence_max`](crate::Config::peer_silence_max) is lost.
-    Ours,
+    /// Those who take a call at once: hosts of ours, as always where one is addressed alone
+    /// ([`Target::at`]), and providers, since those of 1.x do not make a call wait before they took it. A
+    /// call that none of them takes within [`peer_silence_max`](crate::Config::peer_silence_max) is lost.
+    Prompt,
 }
 
 /// Whether the parameters are all in the value.
@@ -171,7 +172,7 @@ impl Client {
         }
         let mut state = CallState::new(Side::Caller, deadline, shared.bounds());
         state.tells_params_end = params.is_empty();
-        state.is_soon_taken = target.is_at_host || options.takers == Takers::Ours;
+        state.is_soon_taken = target.is_at_host || options.takers == Takers::Prompt;
         let follows = options.params == ParamStreams::Follow;
         let mut headers = options.headers.into_map();
         let cut = self.cut(&params, &headers, options.offer)?;

@@ -149,7 +149,7 @@ impl Runners {
         let hosts = self.hosts.load();
         let are_ours = hosts.iter().all(|host| host.is_ours.load(Relaxed));
         match are_ours && !hosts.is_empty() {
-            true => Takers::Ours,
+            true => Takers::Prompt,
             false => Takers::Anyone,
         }
     }
@@ -349,12 +349,12 @@ mod tests {
         let (ours, other) = (host("NA"), host("NB"));
         ours.heard(true);
         runners.hosts.store(Arc::new(vec![ours.clone()]));
-        assert_eq!(runners.takers(), Takers::Ours);
+        assert_eq!(runners.takers(), Takers::Prompt);
         other.heard(false);
         runners.hosts.store(Arc::new(vec![ours, other.clone()]));
         assert_eq!(runners.takers(), Takers::Anyone);
         other.heard(true);
-        assert_eq!(runners.takers(), Takers::Ours);
+        assert_eq!(runners.takers(), Takers::Prompt);
     }
 
     #[test]

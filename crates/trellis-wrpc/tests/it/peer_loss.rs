@@ -207,7 +207,7 @@ async fn a_call_that_no_host_takes_fails_between_two_beats() {
 /// Options of a call that only hosts of ours can get.
 fn by_ours() -> CallOptions {
     CallOptions {
-        takers: Takers::Ours,
+        takers: Takers::Prompt,
         ..soon()
     }
 }

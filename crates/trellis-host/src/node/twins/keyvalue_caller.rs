@@ -13,7 +13,7 @@ use trellis_core::ErrorClass;
 use trellis_wire::twins::keyvalue::{Error, KeyResponse};
 use trellis_wire::twins::{Bytes as WireBytes, Decode, Encode, from_wire, to_wire};
 use trellis_wire::{DecodeError, Reader};
-use trellis_wrpc::{CallError, CallOptions, Client, Headers, SubjectError, Target};
+use trellis_wrpc::{CallError, CallOptions, Client, Headers, SubjectError, Takers, Target};
 
 use super::LinkEnds;
 use crate::blueprint::Retry;
@@ -156,6 +156,7 @@ impl Link {
             let left = deadline.saturating_duration_since(Instant::now());
             let options = CallOptions {
                 headers: self.headers.clone(),
+                takers: Takers::Prompt,
                 ..CallOptions::new(left)
             };
             self.client.call(function, params.clone(), options)
