@@ -106,15 +106,14 @@ impl Node {
         }
     }
 
-    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to tell:
-    /// whoever started it is told by the command. Nothing is to warn of when somebody told it to take no
-    /// more work.
+    /// Logs a change of the mode. Until the host has joined for the first time there is nothing to warn of,
+    /// nor is there when somebody told it to take no more work.
     fn tell_mode(&mut self, from: HostMode, to: HostMode, why: &str) {
         let (from, to_name) = (from.name(), to.name());
         match to {
             HostMode::Joined if !self.has_joined => {
                 self.has_joined = true;
-                tracing::debug!(from, to = to_name, why, "the host's mode changed");
+                tracing::info!("the host has joined the lattice");
             }
             HostMode::Joined | HostMode::Draining => {
                 tracing::info!(from, to = to_name, why, "the host's mode changed");
