@@ -111,11 +111,11 @@ impl Node {
     fn tell_mode(&mut self, from: HostMode, to: HostMode, why: &str) {
         let (from, to_name) = (from.name(), to.name());
         match to {
-            HostMode::Joined if !self.has_joined => {
+            HostMode::Joined => {
                 self.has_joined = true;
-                tracing::info!("the host has joined the lattice");
+                tracing::info!(from, to = to_name, why, "the host's mode changed");
             }
-            HostMode::Joined | HostMode::Draining => {
+            HostMode::Draining => {
                 tracing::info!(from, to = to_name, why, "the host's mode changed");
             }
             _ if self.has_joined => {
